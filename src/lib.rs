@@ -8,6 +8,8 @@
 
 mod client;
 mod error;
+#[allow(dead_code)]
+mod poll;
 mod task;
 
 pub use client::{Client, Options, Picture, PictureInfo, ProviderInfo, SavedPicture, Stats, providers};

@@ -1,0 +1,407 @@
+//! One task from its first look to its end: which look comes when, and what ends the wait.
+//!
+//! Looking again at an unfinished task and retrying a failed look are two different things with clocks of their own:
+//! a look that fails says nothing about the task.
+
+use super::{Jitter, Timing};
+
+/// What one look showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Not finished, or a word nobody knows. The service may ask for a pause.
+    Pending { hint_ms: Option<u64> },
+    /// Finished.
+    Final,
+    /// Succeeded, and no usable image in it yet.
+    NoImage,
+    /// The service does not know the task.
+    NotFound,
+    /// The look failed and may be repeated: transport, 408, 425, 5xx.
+    Failed { hint_ms: Option<u64> },
+    /// 429. Says nothing about the service's health, so it does not count as a failure.
+    RateLimited { hint_ms: Option<u64> },
+    /// The look failed for good: the key, the account, the request.
+    Refused,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Look at this time; `last` when no other look follows.
+    Look { at_ms: u64, last: bool },
+    /// The wait is over.
+    End(End),
+}
+
+/// Why a wait is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The task is final.
+    Final,
+    /// It succeeded and stayed without a usable image.
+    NoImage,
+    /// The service does not know it.
+    NotFound,
+    /// The time is over; the last look has been made.
+    TimedOut,
+    /// The last look was refused for good.
+    Refused,
+    /// The service asks for a pause that reaches past the deadline: report its time instead of sleeping silently.
+    PausePastDeadline { hint_ms: u64 },
+}
+
+/// The state of one wait. Small on purpose: thousands are kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Watch {
+    /// When our own submit was accepted, or when the wait began; the task's age counts from here.
+    born_ms: u64,
+    /// Whether the submit was ours: only then "not found" may mean "not yet".
+    ours: bool,
+    /// When the wait must be over.
+    deadline_ms: u64,
+    /// Whether any look was answered with the task.
+    answered: bool,
+    /// Whether the look under way is the last one.
+    last: bool,
+    failures: u8,
+    rate_limits: u8,
+    no_images: u8,
+}
+
+impl Watch {
+    /// So many failed looks in a row mean that the service is unreachable.
+    pub(crate) const UNREACHABLE: u8 = 8;
+    const NO_IMAGE_LOOKS: u8 = 3;
+
+    /// Watches a task whose submit may have been ours, until `deadline_ms`.
+    pub(crate) fn new(now_ms: u64, submitted_ms: Option<u64>, deadline_ms: u64) -> Watch {
+        Watch {
+            born_ms: submitted_ms.unwrap_or(now_ms),
+            ours: submitted_ms.is_some(),
+            deadline_ms,
+            answered: false,
+            last: false,
+            failures: 0,
+            rate_limits: 0,
+            no_images: 0,
+        }
+    }
+
+    /// The first look: at once, unless the submit was ours just now. No task is done sooner than it can be seen.
+    pub(crate) fn first(&mut self, now_ms: u64, timing: &Timing, allowance_ms: u64) -> Step {
+        let at_ms = if self.ours { self.born_ms.saturating_add(timing.first_look_ms) } else { now_ms };
+        self.look_at(now_ms, at_ms.max(now_ms), allowance_ms)
+    }
+
+    /// The step after a look. `allowance_ms` is what a look is expected to take: the last one starts so long before the
+    /// deadline, to be back by then.
+    pub(crate) fn after(
+        &mut self,
+        seen: Seen,
+        now_ms: u64,
+        timing: &Timing,
+        jitter: &mut Jitter,
+        allowance_ms: u64,
+    ) -> Step {
+        if !matches!(seen, Seen::Failed { .. } | Seen::RateLimited { .. } | Seen::NotFound) {
+            self.answered = true;
+            self.failures = 0;
+            self.rate_limits = 0;
+        }
+        let (pause_ms, hint_ms) = match seen {
+            Seen::Final => return Step::End(End::Final),
+            Seen::Refused => return Step::End(End::Refused),
+            Seen::NotFound if !self.in_grace(now_ms, timing) => return Step::End(End::NotFound),
+            Seen::NoImage if self.no_images >= Self::NO_IMAGE_LOOKS => return Step::End(End::NoImage),
+            // A last look that says "succeeded, no image" has said all there is to say.
+            Seen::NoImage if self.last => return Step::End(End::NoImage),
+            Seen::Pending { hint_ms } => (self.interval(now_ms, timing, jitter), hint_ms),
+            Seen::NotFound => (self.interval(now_ms, timing, jitter), None),
+            Seen::NoImage => {
+                self.no_images += 1;
+                (timing.no_image_ms << (self.no_images - 1), None)
+            }
+            Seen::Failed { hint_ms } => {
+                self.failures = self.failures.saturating_add(1);
+                let full = timing.retry_ms.saturating_mul(1 << (self.failures - 1).min(16));
+                let full = if self.unreachable() { Timing::RETRY_CEILING_MS } else { full };
+                let full = full.min(Timing::RETRY_CEILING_MS);
+                (jitter.between(full / 2, full), hint_ms)
+            }
+            Seen::RateLimited { hint_ms } => {
+                self.rate_limits = self.rate_limits.saturating_add(1);
+                let own = (5_000_u64 << (self.rate_limits - 1).min(4)).min(Timing::HINT_CEILING_MS);
+                (if hint_ms.is_some() { timing.floor_ms } else { own }, hint_ms)
+            }
+        };
+        if self.last {
+            return Step::End(End::TimedOut);
+        }
+        let Some(hint_ms) = hint_ms else { return self.look_at(now_ms, now_ms.saturating_add(pause_ms), allowance_ms) };
+        if now_ms.saturating_add(hint_ms) > self.deadline_ms {
+            return Step::End(End::PausePastDeadline { hint_ms });
+        }
+        // Never earlier than asked, and not all at the same moment.
+        let capped = hint_ms.min(Timing::HINT_CEILING_MS);
+        let at_ms = now_ms.saturating_add(pause_ms.max(jitter.between(capped, capped + capped / 5)));
+        self.look_at(now_ms, at_ms, allowance_ms)
+    }
+
+    /// Whether so many looks failed in a row that the service counts as unreachable.
+    pub(crate) fn unreachable(&self) -> bool {
+        self.failures >= Self::UNREACHABLE
+    }
+
+    fn in_grace(&self, now_ms: u64, timing: &Timing) -> bool {
+        self.ours && !self.answered && now_ms.saturating_sub(self.born_ms) < timing.not_found_grace_ms
+    }
+
+    fn interval(&self, now_ms: u64, timing: &Timing, jitter: &mut Jitter) -> u64 {
+        jitter.around(timing.interval_ms(now_ms.saturating_sub(self.born_ms))).max(timing.floor_ms)
+    }
+
+    fn look_at(&mut self, now_ms: u64, at_ms: u64, allowance_ms: u64) -> Step {
+        let last_ms = self.deadline_ms.saturating_sub(allowance_ms).max(now_ms);
+        self.last = at_ms >= last_ms;
+        Step::Look { at_ms: at_ms.min(last_ms), last: self.last }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dimilinks() -> Timing {
+        Timing {
+            first_look_ms: 3_000,
+            intervals_ms: vec![(0, 2_500), (120_000, 4_000), (300_000, 6_000)],
+            floor_ms: 2_000,
+            not_found_grace_ms: 5_000,
+            retry_ms: Timing::RETRY_MS,
+            no_image_ms: Timing::NO_IMAGE_MS,
+        }
+    }
+
+    const ALLOWANCE: u64 = 100;
+    const PENDING: Seen = Seen::Pending { hint_ms: None };
+
+    /// Runs a wait in virtual time: `see(now)` answers each look at once; gives the looks' times and the end.
+    fn run(watch: &mut Watch, start: u64, timing: &Timing, mut see: impl FnMut(u64) -> Seen) -> (Vec<u64>, u64, End) {
+        let mut jitter = Jitter::new(42);
+        let mut now = start;
+        let mut looks = Vec::new();
+        let mut step = watch.first(now, timing, ALLOWANCE);
+        loop {
+            match step {
+                Step::End(end) => return (looks, now, end),
+                Step::Look { at_ms, .. } => {
+                    assert!(at_ms >= now, "time runs forward");
+                    assert!(looks.len() < 10_000, "the wait ends");
+                    now = at_ms;
+                    looks.push(now);
+                    step = watch.after(see(now), now, timing, &mut jitter, ALLOWANCE);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_task_of_our_own_is_first_looked_at_after_the_first_look_time() {
+        let mut watch = Watch::new(1_000, Some(1_000), 600_000);
+        assert_eq!(watch.first(1_000, &dimilinks(), ALLOWANCE), Step::Look { at_ms: 4_000, last: false });
+    }
+
+    #[test]
+    fn a_foreign_task_is_looked_at_at_once() {
+        let mut watch = Watch::new(1_000, None, 600_000);
+        assert_eq!(watch.first(1_000, &dimilinks(), ALLOWANCE), Step::Look { at_ms: 1_000, last: false });
+    }
+
+    #[test]
+    fn intervals_follow_the_age_of_the_task_within_the_jitter_and_never_go_below_the_floor() {
+        let mut watch = Watch::new(0, Some(0), 600_000);
+        let (looks, _, end) = run(&mut watch, 0, &dimilinks(), |_| PENDING);
+        assert_eq!(end, End::TimedOut);
+        for pair in looks.windows(2).take(looks.len() - 2) {
+            let (age, gap) = (pair[0], pair[1] - pair[0]);
+            let base = if age < 120_000 {
+                2_500
+            } else if age < 300_000 {
+                4_000
+            } else {
+                6_000
+            };
+            assert!(gap >= 2_000 && gap >= base * 85 / 100 && gap <= base * 115 / 100, "gap {gap} at {age}");
+        }
+    }
+
+    #[test]
+    fn a_sixty_second_task_costs_about_twenty_four_looks() {
+        let mut watch = Watch::new(0, Some(0), 600_000);
+        let (looks, ..) = run(&mut watch, 0, &dimilinks(), |now| if now >= 60_000 { Seen::Final } else { PENDING });
+        assert!((22..=27).contains(&looks.len()), "{} looks", looks.len());
+    }
+
+    #[test]
+    fn the_last_look_is_just_before_the_deadline_and_ends_the_wait() {
+        let mut watch = Watch::new(0, None, 10_000);
+        let (looks, now, end) = run(&mut watch, 0, &dimilinks(), |_| PENDING);
+        assert_eq!((looks.last(), now, end), (Some(&9_900), 9_900, End::TimedOut));
+    }
+
+    #[test]
+    fn a_task_that_is_done_at_the_last_look_is_done() {
+        let mut watch = Watch::new(0, None, 10_000);
+        let (.., end) = run(&mut watch, 0, &dimilinks(), |now| if now >= 9_800 { Seen::Final } else { PENDING });
+        assert_eq!(end, End::Final);
+    }
+
+    #[test]
+    fn no_time_at_all_is_one_look() {
+        let mut watch = Watch::new(500, None, 500);
+        let (looks, _, end) = run(&mut watch, 500, &dimilinks(), |_| PENDING);
+        assert_eq!((looks, end), (vec![500], End::TimedOut));
+    }
+
+    #[test]
+    fn failed_looks_back_off_up_to_thirty_seconds_and_never_end_the_wait() {
+        let mut watch = Watch::new(0, None, 600_000);
+        let (looks, _, end) = run(&mut watch, 0, &dimilinks(), |_| Seen::Failed { hint_ms: None });
+        assert_eq!(end, End::TimedOut);
+        for (n, pair) in looks.windows(2).take(looks.len() - 2).enumerate() {
+            let full = (1_000_u64 << n.min(10)).min(30_000);
+            let gap = pair[1] - pair[0];
+            assert!(gap >= full / 2 && gap <= full, "gap {gap} after failure {n}");
+        }
+        assert!(watch.unreachable());
+    }
+
+    #[test]
+    fn an_answer_ends_the_error_streak() {
+        let mut watch = Watch::new(0, None, 3_600_000);
+        let mut n = 0;
+        let (.., end) = run(&mut watch, 0, &dimilinks(), |_| {
+            n += 1;
+            if n > 40 {
+                Seen::Final
+            } else if n % 8 == 0 {
+                PENDING
+            } else {
+                Seen::Failed { hint_ms: None }
+            }
+        });
+        assert_eq!(end, End::Final);
+        assert!(!watch.unreachable());
+    }
+
+    #[test]
+    fn not_found_is_forgiven_only_within_the_grace_after_our_own_submit() {
+        let mut ours = Watch::new(0, Some(0), 600_000);
+        let (looks, now, end) = run(&mut ours, 0, &dimilinks(), |_| Seen::NotFound);
+        assert_eq!(end, End::NotFound);
+        assert!(looks.len() == 2 && now >= 5_000, "at most two extra looks: {looks:?}");
+
+        let mut foreign = Watch::new(0, None, 600_000);
+        let (looks, _, end) = run(&mut foreign, 0, &dimilinks(), |_| Seen::NotFound);
+        assert_eq!((looks.len(), end), (1, End::NotFound));
+    }
+
+    #[test]
+    fn not_found_after_an_answer_is_final_even_within_the_grace() {
+        let timing = Timing { not_found_grace_ms: 60_000, ..dimilinks() };
+        let mut watch = Watch::new(0, Some(0), 600_000);
+        let mut first = true;
+        let (looks, _, end) =
+            run(&mut watch, 0, &timing, |_| if std::mem::take(&mut first) { PENDING } else { Seen::NotFound });
+        assert_eq!((looks.len(), end), (2, End::NotFound));
+    }
+
+    #[test]
+    fn a_hint_is_a_lower_bound_and_at_most_a_fifth_longer() {
+        let mut watch = Watch::new(0, None, 600_000);
+        let mut first = true;
+        let (looks, ..) = run(&mut watch, 0, &dimilinks(), |_| {
+            if std::mem::take(&mut first) { Seen::Pending { hint_ms: Some(20_000) } } else { Seen::Final }
+        });
+        assert!((20_000..=24_000).contains(&looks[1]), "{looks:?}");
+    }
+
+    #[test]
+    fn a_short_hint_does_not_hurry_a_look() {
+        let mut watch = Watch::new(0, None, 600_000);
+        let mut first = true;
+        let (looks, ..) = run(&mut watch, 0, &dimilinks(), |_| {
+            if std::mem::take(&mut first) { Seen::Pending { hint_ms: Some(0) } } else { Seen::Final }
+        });
+        assert!(looks[1] >= 2_125, "{looks:?}");
+    }
+
+    #[test]
+    fn a_hint_past_the_deadline_is_reported_at_once() {
+        let mut watch = Watch::new(0, None, 30_000);
+        let (looks, now, end) = run(&mut watch, 0, &dimilinks(), |_| Seen::RateLimited { hint_ms: Some(60_000) });
+        assert_eq!((looks.len(), now, end), (1, 0, End::PausePastDeadline { hint_ms: 60_000 }));
+    }
+
+    #[test]
+    fn a_very_long_hint_is_asked_again_after_a_minute() {
+        let mut watch = Watch::new(0, None, 10_000_000);
+        let mut first = true;
+        let (looks, ..) = run(&mut watch, 0, &dimilinks(), |_| {
+            if std::mem::take(&mut first) { Seen::RateLimited { hint_ms: Some(3_600_000) } } else { Seen::Final }
+        });
+        assert!((60_000..=72_000).contains(&looks[1]), "{looks:?}");
+    }
+
+    #[test]
+    fn a_rate_limit_without_a_time_backs_off_and_is_no_failure() {
+        let mut watch = Watch::new(0, None, 100_000_000);
+        let mut n = 0;
+        let (looks, ..) = run(&mut watch, 0, &dimilinks(), |_| {
+            n += 1;
+            if n > 12 { Seen::Final } else { Seen::RateLimited { hint_ms: None } }
+        });
+        let gaps: Vec<u64> = looks.windows(2).map(|p| p[1] - p[0]).collect();
+        assert_eq!(gaps[..6], [5_000, 10_000, 20_000, 40_000, 60_000, 60_000]);
+        assert!(!watch.unreachable());
+    }
+
+    #[test]
+    fn a_success_without_an_image_is_looked_at_three_more_times() {
+        let mut watch = Watch::new(0, None, 600_000);
+        let (looks, _, end) = run(&mut watch, 0, &dimilinks(), |_| Seen::NoImage);
+        assert_eq!((looks, end), (vec![0, 2_000, 6_000, 14_000], End::NoImage));
+    }
+
+    #[test]
+    fn a_refusal_ends_the_wait_at_once() {
+        let mut watch = Watch::new(0, None, 600_000);
+        let (looks, _, end) = run(&mut watch, 0, &dimilinks(), |_| Seen::Refused);
+        assert_eq!((looks.len(), end), (1, End::Refused));
+    }
+
+    #[test]
+    fn an_own_pace_is_kept_in_everything() {
+        let timing = dimilinks().paced(50, 1);
+        let mut watch = Watch::new(0, Some(0), 10_000);
+        let (looks, ..) = run(&mut watch, 0, &timing, |now| if now >= 1_000 { Seen::Final } else { PENDING });
+        assert!((18..=26).contains(&looks.len()), "{looks:?}");
+    }
+
+    #[test]
+    fn every_sequence_of_answers_ends_by_the_deadline() {
+        for seed in 0..500 {
+            let mut dice = Jitter::new(seed);
+            let mut watch = Watch::new(0, (seed % 2 == 0).then_some(0), 60_000);
+            let (_, now, _) = run(&mut watch, 0, &dimilinks(), |_| match dice.between(0, 9) {
+                0..=3 => PENDING,
+                4..=5 => Seen::Failed { hint_ms: None },
+                6 => Seen::Failed { hint_ms: Some(dice.between(0, 10_000)) },
+                7 => Seen::RateLimited { hint_ms: Some(dice.between(0, 90_000)) },
+                8 => Seen::NoImage,
+                _ => Seen::NotFound,
+            });
+            assert!(now <= 60_000);
+        }
+    }
+}
