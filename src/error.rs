@@ -135,7 +135,7 @@ impl Status {
     ];
 
     /// The status as a word in lower case: `not_found`.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Status::Ok => "ok",
             Status::NullArgument => "null_argument",

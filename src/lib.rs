@@ -6,6 +6,8 @@
 //! Folders and who may know whom: `capi -> client -> image -> {poll, dialect, http} -> {task, error}`. Never upward, never
 //! sideways between `poll`, `dialect` and `http`.
 
+#[allow(unsafe_code)]
+mod capi;
 mod client;
 mod error;
 #[allow(dead_code)]
