@@ -1,0 +1,131 @@
+"""imgtask gets your image back from an asynchronous image API.
+
+A service answers "make me an image" with a task id. `Client.submit` gives that task, `Client.wait` looks until it is
+done, `Client.download` brings the image: at the pace the service wants, with the key going nowhere else, and without
+losing a task you paid for.
+
+    import imgtask
+
+    with imgtask.Client("dimilinks") as client:      # the key: DIMILINKS_API_KEY
+        task = client.wait(client.submit(prompt="a lighthouse at dusk"))
+        client.download(task).save("lighthouse.png")
+"""
+
+from ._abi import Status
+from ._client import Client, Log, Provider, Stats, TaskRef, library_version, live_handles, providers
+from ._errors import (
+    BadImage,
+    BadResponse,
+    Blocked,
+    Busy,
+    CallerError,
+    Cancelled,
+    Closed,
+    ConnectError,
+    ConnectionLost,
+    Error,
+    FileError,
+    FlowError,
+    InternalError,
+    InvalidArgument,
+    JournalError,
+    LinkExpired,
+    LocalError,
+    NetworkError,
+    NoEvent,
+    NoImage,
+    NotFound,
+    PaymentRequired,
+    ProtocolError,
+    ProxyError,
+    RateLimited,
+    Rejected,
+    ResolveError,
+    ResourceError,
+    ServerError,
+    ServiceError,
+    Starved,
+    SubmitUnknown,
+    TaskFailed,
+    Timeout,
+    TlsError,
+    TooLarge,
+    Unauthorized,
+    UnknownOperation,
+    Unsupported,
+    WrongProcess,
+)
+from ._library import LibraryNotFound, load
+from ._picture import Picture, SavedPicture
+from ._task import Failure, FailureAction, Image, State, Task
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BadImage",
+    "BadResponse",
+    "Blocked",
+    "Busy",
+    "CallerError",
+    "Cancelled",
+    "Client",
+    "Closed",
+    "ConnectError",
+    "ConnectionLost",
+    "Error",
+    "Failure",
+    "FailureAction",
+    "FileError",
+    "FlowError",
+    "Image",
+    "InternalError",
+    "InvalidArgument",
+    "JournalError",
+    "LibraryNotFound",
+    "LinkExpired",
+    "LocalError",
+    "Log",
+    "NetworkError",
+    "NoEvent",
+    "NoImage",
+    "NotFound",
+    "PaymentRequired",
+    "Picture",
+    "ProtocolError",
+    "Provider",
+    "ProxyError",
+    "RateLimited",
+    "Rejected",
+    "ResolveError",
+    "ResourceError",
+    "SavedPicture",
+    "ServerError",
+    "ServiceError",
+    "Starved",
+    "State",
+    "Stats",
+    "Status",
+    "SubmitUnknown",
+    "Task",
+    "TaskFailed",
+    "TaskRef",
+    "Timeout",
+    "TlsError",
+    "TooLarge",
+    "Unauthorized",
+    "UnknownOperation",
+    "Unsupported",
+    "WrongProcess",
+    "__version__",
+    "library_version",
+    "live_handles",
+    "load",
+    "providers",
+]
+
+# A traceback names the class where people import it from.
+for _name in __all__:
+    _thing = globals()[_name]
+    if isinstance(_thing, type):
+        _thing.__module__ = __name__
+del _name, _thing

@@ -1,0 +1,536 @@
+"""The client: what a user can ask for."""
+
+import ctypes
+import json
+import math
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type, Union
+
+from . import _abi
+from ._abi import Status
+from ._errors import Closed, ErrorHandle, InvalidArgument, read_error, task_failed
+from ._library import Library, PathLike, load
+from ._patience import briefly, patiently
+from ._picture import BytesHandle, Picture, SavedPicture, read_picture, read_saved_picture
+from ._task import State, Task, TaskHandle, read_task
+
+#: A task, its id, or the poll address the service gave.
+TaskRef = Union[Task, str]
+
+#: Called with a level (1 error, 2 warning, 3 info, 4 debug) and a line without secrets.
+Log = Callable[[int, str], None]
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A built-in provider."""
+
+    #: What to pass as `Client(provider)`.
+    name: str
+    #: The service's name for people.
+    title: str
+    #: Its default address, "" where none is confirmed and `base_url` must be given.
+    base_url: str
+    #: The environment variable of its key.
+    key_variable: str
+    #: Whether it can be submitted to.
+    can_submit: bool
+    #: Whether it can be asked to cancel a task.
+    can_cancel: bool
+    #: Whether its dialect is documented by the service; otherwise it is inferred.
+    documented: bool
+    #: How long a wait lasts when nobody says, seconds.
+    wait_timeout: float
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What a client has done so far."""
+
+    #: Jobs accepted and not yet delivered.
+    pending: int
+    #: Calls running now.
+    in_flight: int
+    #: Events not yet read.
+    events_waiting: int
+    #: Status requests sent.
+    looks: int
+    #: All requests sent, downloads included.
+    requests: int
+    #: Answers with HTTP 429.
+    rate_limited: int
+    #: Requests sent again after a failure.
+    retries: int
+    #: Body bytes received.
+    bytes_received: int
+    #: Requests a minute that the client allows itself now, 0 unlimited.
+    gate_per_minute: int
+    #: Milliseconds until the request budget allows the next request, 0 at once.
+    gate_wait_ms: int
+    #: Milliseconds that looking at every pending task once takes, 0 unknown.
+    sweep_ms: int
+    #: Half of the pending tasks were looked at within so many milliseconds, -1 unknown.
+    staleness_p50_ms: int
+    #: 95 % of the pending tasks were looked at within so many milliseconds, -1 unknown.
+    staleness_p95_ms: int
+    #: Connections opened.
+    connections_opened: int
+    #: Threads of the library that live now.
+    threads: int
+
+
+class ClientHandle(_abi.imgtask_client):
+    """Owns an `imgtask_client`; every call under way holds a reference, and the last one frees it."""
+
+    library: Library
+
+    def __del__(self) -> None:
+        if self:
+            self.library.imgtask_client_free(self)
+
+
+class Client:
+    """One service, one key. Every call may be made from any thread.
+
+    `provider` is the name of a built-in one (see `providers()`); `dialect`, a dict or JSON text, describes another
+    service instead. The key comes from `api_key`, else from the provider's environment variable; `base_url` from the
+    argument, else from `<NAME>_BASE_URL`, else it is the service's own.
+
+    Times are seconds, sizes bytes; `None` means the default.
+
+    - `connect_timeout`: one connect with TLS (5). `request_timeout`: one look (20). `submit_timeout`: one submit (the
+      dialect's, 600). `stall_timeout`: a look (10) or a download (30) without a byte. `wait_timeout`: a wait whose
+      call does not say (the dialect's).
+    - `poll_interval`: a fixed pace of looks; at least 1 unless the API is on loopback.
+    - `max_requests_per_minute`: the service's limit, where you know it better than the dialect does.
+    - `user_agent`; `proxy_url` (`http://[user:password@]host:port`, or `"env"` for the environment's proxy
+      variables); `ca_file` (PEM roots instead of the bundled ones).
+    - `max_response_bytes`, `max_image_bytes` (64 MiB each), `max_image_pixels`.
+    - `allow_private_images`: follow image links to private addresses. `allow_plain_http`: let the API be at a plain
+      `http://` address that is not on loopback.
+    - `journal_path`, `max_workers`, `max_pending`: for jobs that run without blocking.
+    - `log`, a function of a level and a line, gets lines up to `log_level` (1 error to 4 debug; 3 if not given). It
+      must not call this package.
+
+    On the main thread Ctrl-C ends every call; it does so through `interrupt`, which ends the calls that other threads
+    have in flight on the same client too.
+
+    >>> with Client("dimilinks") as client:
+    ...     task = client.wait(client.submit(prompt="a lighthouse at dusk"))
+    ...     client.download(task).save("lighthouse.png")
+    PosixPath('lighthouse.png')
+    """
+
+    def __init__(
+        self,
+        provider: Optional[str] = None,
+        api_key: Optional[str] = None,
+        base_url: Optional[str] = None,
+        *,
+        dialect: Union[str, Mapping[str, Any], None] = None,
+        user_agent: Optional[str] = None,
+        proxy_url: Optional[str] = None,
+        ca_file: Optional[PathLike] = None,
+        journal_path: Optional[PathLike] = None,
+        connect_timeout: Optional[float] = None,
+        request_timeout: Optional[float] = None,
+        submit_timeout: Optional[float] = None,
+        stall_timeout: Optional[float] = None,
+        wait_timeout: Optional[float] = None,
+        poll_interval: Optional[float] = None,
+        max_requests_per_minute: Optional[int] = None,
+        max_workers: Optional[int] = None,
+        max_pending: Optional[int] = None,
+        max_response_bytes: Optional[int] = None,
+        max_image_bytes: Optional[int] = None,
+        max_image_pixels: Optional[int] = None,
+        allow_private_images: bool = False,
+        allow_plain_http: bool = False,
+        log: Optional[Log] = None,
+        log_level: Optional[int] = None,
+    ) -> None:
+        self._handle: Optional[ClientHandle] = None
+        self._provider = provider or "a dialect of its own"
+        self._library = library = load()
+        # The sink must outlive the client's handle.
+        self._sink = _abi.imgtask_log_sink(sink(log)) if log is not None else _abi.imgtask_log_sink()
+        options = _abi.imgtask_client_options(
+            struct_size=ctypes.sizeof(_abi.imgtask_client_options),
+            provider=text("provider", provider),
+            dialect_json=dialect_text(dialect),
+            base_url=text("base_url", base_url),
+            api_key=text("api_key", api_key),
+            user_agent=text("user_agent", user_agent),
+            proxy_url=text("proxy_url", proxy_url),
+            ca_file=path_text("ca_file", ca_file),
+            journal_path=path_text("journal_path", journal_path),
+            connect_timeout_ms=milliseconds("connect_timeout", connect_timeout),
+            request_timeout_ms=milliseconds("request_timeout", request_timeout),
+            submit_timeout_ms=milliseconds("submit_timeout", submit_timeout),
+            stall_timeout_ms=milliseconds("stall_timeout", stall_timeout),
+            wait_timeout_ms=milliseconds("wait_timeout", wait_timeout),
+            poll_interval_ms=milliseconds("poll_interval", poll_interval),
+            max_requests_per_minute=number("max_requests_per_minute", max_requests_per_minute, 32),
+            max_workers=number("max_workers", max_workers, 32),
+            max_pending=number("max_pending", max_pending, 32),
+            max_response_bytes=number("max_response_bytes", max_response_bytes, 63),
+            max_image_bytes=number("max_image_bytes", max_image_bytes, 63),
+            max_image_pixels=number("max_image_pixels", max_image_pixels, 63),
+            allow_private_images=int(bool(allow_private_images)),
+            allow_plain_http=int(bool(allow_plain_http)),
+            log_level=number("log_level", 3 if log is not None and log_level is None else log_level, 3),
+            log=self._sink,
+        )
+        handle, error = ClientHandle(), ErrorHandle()
+        handle.library = error.library = library
+        # Freed after the handle, however the handle ends.
+        handle.sink = self._sink  # type: ignore[attr-defined]
+        status = library.imgtask_client_create(options, handle, error)
+        if status:
+            raise read_error(library, status, error)
+        self._handle = handle
+
+    # --- one task ---
+
+    def submit(self, request: Union[str, Mapping[str, Any], None] = None, /, **members: Any) -> Task:
+        """Submits a request in the provider's own words; gives the task, which is final already when the service
+        answered with the images.
+
+        The request is a dict or JSON text, with `members` added: `client.submit(prompt="a cat", size="1024x1024")`.
+
+        Never sent twice by itself: when the answer is lost, `SubmitUnknown` is raised, with what is known.
+        """
+        body = request_text(request, members)
+        return self._task(lambda library, client, out, error: library.imgtask_client_submit(client, body, out, error))
+
+    def fetch(self, ref: TaskRef) -> Task:
+        """One look at a task. A task that failed is no error here: see its `state`.
+
+        Raises `NotFound` for a task the service does not know.
+        """
+        client = self._client()
+        library = self._library
+        encoded = ref_text(ref)
+        task, error = TaskHandle(), ErrorHandle()
+        task.library = error.library = library
+        status = briefly(
+            lambda: library.imgtask_client_fetch(client, encoded, task, error),
+            lambda: library.imgtask_client_interrupt(client),
+        )
+        if status:
+            raise read_error(library, status, error, known(task))
+        return read_task(task)
+
+    def wait(self, ref: TaskRef, timeout: Optional[float] = None, raise_on_failure: bool = True) -> Task:
+        """Looks until the task is final, as often as the service wants it.
+
+        `timeout` is in seconds from the call: `None` = the client's `wait_timeout`, then the dialect's; 0 = one look.
+        A `Task` that is final already is not looked at again.
+
+        Raises `Timeout`, whose `task` is what was seen last, when the time is over; `TaskFailed`, with the `task`,
+        when it ended in another state than succeeded, unless `raise_on_failure` is false.
+
+        >>> task = client.wait("img_0000", raise_on_failure=False)
+        Traceback (most recent call last):
+        imgtask.NotFound: ...
+        """
+        if isinstance(ref, Task) and ref.is_final:
+            task = ref
+        else:
+            encoded = ref_text(ref)
+            wait_ms = wait_milliseconds(timeout)
+            task = self._task(
+                lambda library, client, out, error: library.imgtask_client_wait(client, encoded, wait_ms, out, error)
+            )
+        if raise_on_failure and task.is_final and task.state is not State.SUCCEEDED:
+            raise task_failed(task)
+        return task
+
+    def cancel(self, ref: TaskRef) -> Task:
+        """Asks the provider to cancel a task; gives what it says of the task then.
+
+        Raises `Unsupported` where the provider has no such call (see `Provider.can_cancel`).
+        """
+        encoded = ref_text(ref)
+        return self._task(
+            lambda library, client, out, error: library.imgtask_client_cancel_task(client, encoded, out, error)
+        )
+
+    # --- its images ---
+
+    def download(self, task: Task, index: int = 0) -> Picture:
+        """The bytes of one image of a task; `index` counts `task.images`."""
+        source, place = task_handle(task), image_index(index)
+        return read_picture(
+            self._bytes(
+                lambda library, client, out, error: library.imgtask_client_download(client, source, place, 0, out, error)
+            )
+        )
+
+    def download_file(self, task: Task, path: PathLike, index: int = 0, replace: bool = True) -> SavedPicture:
+        """One image of a task into a file: whole and checked under its name, or absent.
+
+        With `replace` false an existing file is a `FileError`, and stays as it is.
+        """
+        source, place = task_handle(task), image_index(index)
+        name = path_text("path", path)
+        flags = 0 if replace else int(_abi.Flag.NO_REPLACE)
+        return read_saved_picture(
+            self._bytes(
+                lambda library, client, out, error: library.imgtask_client_download_file(
+                    client, source, place, name, flags, out, error
+                )
+            ),
+            Path(path),
+        )
+
+    # --- the client itself ---
+
+    def set_key(self, api_key: str) -> None:
+        """Uses another key from the next request on: for short-lived tokens."""
+        client, error = self._client(), ErrorHandle()
+        error.library = self._library
+        status = self._library.imgtask_client_set_key(client, text("api_key", api_key), error)
+        if status:
+            raise read_error(self._library, status, error)
+
+    def interrupt(self) -> None:
+        """Ends every call in flight, on whatever thread, with `Cancelled`; the client stays usable."""
+        self._check(self._library.imgtask_client_interrupt(self._client()))
+
+    def stats(self) -> Stats:
+        """What this client has done so far."""
+        info = _abi.imgtask_stats()
+        info.struct_size = ctypes.sizeof(info)
+        self._check(self._library.imgtask_client_get_stats(self._client(), info))
+        return Stats(**{each.name: getattr(info, each.name) for each in fields(Stats)})
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """Ends everything in flight and refuses new calls with `Closed`; waits up to `timeout` seconds for the ends.
+
+        Gives whether all had ended. May be called again; leaving a `with` block calls it.
+        """
+        client, self._handle = self._handle, None
+        if client is None:
+            return True
+        limit = wait_milliseconds(timeout)
+        return self._library.imgtask_client_close(client, limit) == Status.OK  # type: ignore[no-any-return]
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._handle is None
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<imgtask.Client for {self._provider}{', closed' if self.closed else ''}>"
+
+    # --- how calls are made ---
+
+    def _client(self) -> ClientHandle:
+        handle = self._handle
+        if handle is None:
+            raise Closed("the client is closed", status=Status.CLOSED)
+        return handle
+
+    def _check(self, status: int) -> None:
+        if status:
+            raise read_error(self._library, status, ErrorHandle())
+
+    def _task(self, call: Callable[[Library, ClientHandle, TaskHandle, ErrorHandle], int]) -> Task:
+        """Makes a call that gives a task and may last."""
+        library, client = self._library, self._client()
+        task, error = TaskHandle(), ErrorHandle()
+        task.library = error.library = library
+        status = patiently(
+            lambda: call(library, client, task, error), lambda: library.imgtask_client_interrupt(client)
+        )
+        if status:
+            raise read_error(library, status, error, known(task))
+        return read_task(task)
+
+    def _bytes(self, call: Callable[[Library, ClientHandle, BytesHandle, ErrorHandle], int]) -> BytesHandle:
+        """Makes a call that gives bytes and may last."""
+        library, client = self._library, self._client()
+        out, error = BytesHandle(), ErrorHandle()
+        out.library = error.library = library
+        status = patiently(
+            lambda: call(library, client, out, error), lambda: library.imgtask_client_interrupt(client)
+        )
+        if status:
+            raise read_error(library, status, error)
+        return out
+
+
+def providers() -> Tuple[Provider, ...]:
+    """The built-in providers.
+
+    >>> [provider.name for provider in providers()][:3]
+    ['dimilinks', 'dimilinks-legacy', 'lemondata']
+    """
+    library = load()
+    info = _abi.imgtask_provider_info()
+    found: List[Provider] = []
+    info.struct_size = ctypes.sizeof(info)
+    while library.imgtask_provider_get(len(found), info) == Status.OK:
+        found.append(
+            Provider(
+                name=info.name.decode(),
+                title=info.title.decode(),
+                base_url=info.base_url.decode(),
+                key_variable=info.key_variable.decode(),
+                can_submit=bool(info.can_submit),
+                can_cancel=bool(info.can_cancel),
+                documented=info.confidence == _abi.Confidence.DOCUMENTED,
+                wait_timeout=info.wait_timeout_ms / 1000,
+            )
+        )
+    return tuple(found)
+
+
+def library_version() -> str:
+    """The version of the native library: `"0.1.0"`."""
+    return load().version
+
+
+def live_handles() -> int:
+    """Handles of the native library not yet freed, in this process: for leak tests."""
+    return int(load().imgtask_debug_live_handles())
+
+
+# --- arguments ---
+
+
+def text(name: str, value: Optional[str]) -> Optional[bytes]:
+    """A text as the library takes it. The message never shows the value: it may be a key."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    try:
+        encoded = value.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(f"{name} is not text that UTF-8 can hold") from None
+    if b"\0" in encoded:
+        raise InvalidArgument(f"{name} holds a NUL character")
+    return encoded
+
+
+def path_text(name: str, value: Optional[PathLike]) -> Optional[bytes]:
+    """A path as the library takes it: UTF-8 on every system."""
+    if value is None:
+        return None
+    path = os.fspath(value)
+    return text(name, path.decode() if isinstance(path, bytes) else path)
+
+
+def dialect_text(dialect: Union[str, Mapping[str, Any], None]) -> Optional[bytes]:
+    """A dialect as JSON."""
+    if isinstance(dialect, Mapping):
+        return json_text("dialect", dialect)
+    return text("dialect", dialect)
+
+
+def request_text(request: Union[str, Mapping[str, Any], None], members: Dict[str, Any]) -> bytes:
+    """A request as JSON."""
+    if isinstance(request, str):
+        if not members:
+            return text("request", request) or b""
+        try:
+            request = json.loads(request)
+        except ValueError:
+            raise InvalidArgument("request is not JSON") from None
+    if request is None:
+        request = {}
+    if not isinstance(request, Mapping):
+        raise InvalidArgument("request must be a JSON object: a dict, or text that holds one")
+    return json_text("request", {**request, **members})
+
+
+def json_text(name: str, value: Mapping[str, Any]) -> bytes:
+    """A value as JSON; ASCII, so that every str can be held."""
+    try:
+        return json.dumps(dict(value), allow_nan=False).encode("ascii")
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(f"{name} cannot be written as JSON: {error}") from None
+
+
+def ref_text(ref: TaskRef) -> bytes:
+    """What to look at."""
+    if isinstance(ref, Task):
+        ref = ref.poll_ref or ref.id
+        if not ref:
+            raise InvalidArgument("this task has no id to look at: the service answered without one")
+    elif not isinstance(ref, str):
+        raise TypeError(f"ref must be a Task, an id or a poll address, not {type(ref).__name__}")
+    return text("ref", ref) or b""
+
+
+def task_handle(task: Task) -> TaskHandle:
+    """The library's own task, which knows where the images are."""
+    if not isinstance(task, Task):
+        raise TypeError(f"task must be a Task, not {type(task).__name__}: fetch it first")
+    if task._handle is None:
+        raise InvalidArgument("this task was pickled or rebuilt: fetch it again before a download")
+    return task._handle
+
+
+def image_index(index: int) -> int:
+    """A place in `task.images`, counted from the front only."""
+    if not isinstance(index, int) or index < 0 or index >= 1 << 31:
+        raise InvalidArgument(f"index must be 0 or more, not {index!r}")
+    return index
+
+
+def milliseconds(name: str, seconds: Optional[float]) -> int:
+    """Seconds of an option as the library takes them; 0 there means the default."""
+    if seconds is None:
+        return 0
+    if not 0 < seconds <= (_abi.TIMEOUT_DEFAULT - 1) / 1000:
+        raise InvalidArgument(f"{name} must be more than 0 seconds and less than 49 days, not {seconds!r}")
+    return math.ceil(seconds * 1000)
+
+
+def wait_milliseconds(seconds: Optional[float]) -> int:
+    """Seconds of a wait as the library takes them; more than it can count is as long as it can count."""
+    if seconds is None:
+        return _abi.TIMEOUT_DEFAULT
+    if not seconds >= 0:
+        raise InvalidArgument(f"timeout must be 0 seconds or more, not {seconds!r}")
+    return math.ceil(min(seconds * 1000, _abi.TIMEOUT_DEFAULT - 1))
+
+
+def number(name: str, value: Optional[int], bits: int) -> int:
+    """A limit as the library takes it; 0 there means the default."""
+    if value is None:
+        return 0
+    if not isinstance(value, int) or not 0 <= value < 1 << bits:
+        raise InvalidArgument(f"{name} must be a whole number of 0 or more, not {value!r}")
+    return value
+
+
+def known(handle: TaskHandle) -> Optional[Task]:
+    """The task that came with an error."""
+    return read_task(handle) if handle else None
+
+
+def sink(log: Log) -> Callable[..., None]:
+    """The log function as the library calls it."""
+
+    def call(user_data: Any, level: int, line: bytes) -> None:
+        log(level, line.decode("utf-8", "replace"))
+
+    return call

@@ -1,0 +1,163 @@
+"""Finding the native library, checking it, and binding its functions."""
+
+import ctypes
+import ctypes.util
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any, List, Optional, Tuple, Union
+
+from . import _abi
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+#: The variable that names the library's file.
+VARIABLE = "IMGTASK_LIBRARY"
+
+#: The oldest library this package works with: the one it was made for.
+OLDEST = (_abi.VERSION_MAJOR, _abi.VERSION_MINOR, _abi.VERSION_PATCH)
+
+
+class LibraryNotFound(ImportError):
+    """The native library is missing, cannot be loaded, or does not fit this package.
+
+    The message tells every place that was tried and what was wrong there.
+    """
+
+
+class Library:
+    """A loaded library with one attribute per function of the header."""
+
+    #: The file it came from, or the name the system resolved.
+    origin: str
+    #: Its version: `"0.1.0"`.
+    version: str
+
+    def __init__(self, cdll: ctypes.CDLL, origin: str) -> None:
+        self.origin = origin
+        self.version = check(cdll)
+        for name, (result, parameters) in _abi.FUNCTIONS.items():
+            setattr(self, name, bind(cdll, name, result, parameters))
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"the header of imgtask declares no {name}")
+
+
+class Unfit(Exception):
+    """Why a file is not the library this package needs."""
+
+
+def bind(cdll: ctypes.CDLL, name: str, result: Any, parameters: Tuple[Any, ...]) -> Any:
+    """One function with its types."""
+    try:
+        function = getattr(cdll, name)
+    except AttributeError:
+        raise Unfit(f"it has no {name}: it is too old for this package, or not imgtask") from None
+    function.restype = result
+    function.argtypes = parameters
+    return function
+
+
+def check(cdll: ctypes.CDLL) -> str:
+    """The library's version, if it fits."""
+    abi = bind(cdll, "imgtask_abi_version", *_abi.FUNCTIONS["imgtask_abi_version"])()
+    version = bind(cdll, "imgtask_version", *_abi.FUNCTIONS["imgtask_version"])().decode("ascii", "replace")
+    if abi != _abi.ABI_VERSION:
+        age = "old" if abi < _abi.ABI_VERSION else "new"
+        raise Unfit(f"version {version} is too {age}: it has ABI {abi}, this package needs ABI {_abi.ABI_VERSION}")
+    if numbers(version) < OLDEST:
+        needed = ".".join(map(str, OLDEST))
+        raise Unfit(f"version {version} is too old: this package needs {needed} or newer")
+    return str(version)
+
+
+def numbers(version: str) -> Tuple[int, ...]:
+    """`"1.2.3-rc1"` as `(1, 2, 3)`."""
+    return tuple(int(part) if part.isdigit() else 0 for part in version.split("-")[0].split("."))
+
+
+def file_names(platform: str = sys.platform) -> Tuple[str, ...]:
+    """What the library's file is called on this system."""
+    if platform == "win32":
+        return ("imgtask.dll",)
+    if platform == "darwin":
+        return ("libimgtask.dylib", f"libimgtask.{_abi.ABI_VERSION}.dylib")
+    return ("libimgtask.so", f"libimgtask.so.{_abi.ABI_VERSION}")
+
+
+def open_library(place: str) -> Library:
+    """Loads one file, or says why not."""
+    try:
+        # Never PyDLL: a call that blocks must not hold Python's lock.
+        return Library(ctypes.CDLL(place), place)
+    except OSError as error:
+        raise Unfit(f"it cannot be loaded: {error}") from None
+
+
+def find(path: Optional[PathLike] = None, *, package: Path = Path(__file__).parent) -> Library:
+    """Looks for the library: `path`, then the variable, then beside the package, then the system.
+
+    A place that was named (path or variable) is the only one tried.
+    """
+    named = (os.fspath(path), "the path given") if path is not None else None
+    if named is None and os.environ.get(VARIABLE):
+        named = (os.environ[VARIABLE], VARIABLE)
+    if named is not None:
+        place, source = named
+        try:
+            if not os.path.isfile(place):
+                raise Unfit("there is no such file")
+            return open_library(os.path.abspath(place))
+        except Unfit as why:
+            raise LibraryNotFound(
+                f"the imgtask library cannot be used: {place} (from {source}): {why}", name="imgtask", path=place
+            ) from None
+
+    tried: List[str] = [f"{VARIABLE}: not set"]
+    for folder in (package, package / "lib"):
+        for name in file_names():
+            file = folder / name
+            try:
+                if file.is_file():
+                    return open_library(str(file))
+                tried.append(f"{file}: there is no such file")
+            except Unfit as why:
+                tried.append(f"{file}: {why}")
+    # The loader knows the versioned name without a compiler's or ldconfig's help; find_library needs one of these.
+    found = ctypes.util.find_library("imgtask")
+    for name in dict.fromkeys([*reversed(file_names()), *([found] if found else [])]):
+        try:
+            return open_library(name)
+        except Unfit as why:
+            tried.append(f"the system's {name}: {why}")
+    raise LibraryNotFound(
+        "the imgtask library was not found; name its file in the variable "
+        f"{VARIABLE} or with imgtask.load(path). Tried:\n  " + "\n  ".join(tried),
+        name="imgtask",
+    )
+
+
+_loaded: Optional[Library] = None
+_loading = threading.Lock()
+
+
+def load(path: Optional[PathLike] = None) -> Library:
+    """Loads the native library now, from `path` if given.
+
+    Called by the first `Client` if nobody did before. Once a library is loaded it stays: another `path` is then
+    a `LibraryNotFound` that says so.
+
+    Raises `LibraryNotFound` when it is missing, cannot be loaded or does not fit this package.
+    """
+    global _loaded
+    with _loading:
+        if _loaded is None:
+            _loaded = find(path)
+        elif path is not None and os.path.realpath(os.fspath(path)) != os.path.realpath(_loaded.origin):
+            raise LibraryNotFound(
+                f"the imgtask library is loaded already, from {_loaded.origin}; load {os.fspath(path)} before the "
+                "first client",
+                name="imgtask",
+            )
+        return _loaded

@@ -1,0 +1,129 @@
+"""An image's bytes, in memory or in a file."""
+
+import contextlib
+import ctypes
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+from . import _abi
+from ._library import Library, PathLike
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image as the service encoded it, checked to be whole.
+
+    >>> picture = client.download(client.wait(client.submit(prompt="a lighthouse at dusk")))
+    >>> picture.media_type, picture.data[:4]
+    ('image/png', b'\\x89PNG')
+    """
+
+    #: The encoded image.
+    data: bytes = field(repr=False)
+    #: The type read from the bytes: `image/png`.
+    media_type: str
+    #: The type the server named, "" when it named none.
+    declared_media_type: str
+    #: The usual file extension of `media_type`, without a dot: `png`.
+    extension: str
+    #: Pixels across.
+    width: Optional[int]
+    #: Pixels down.
+    height: Optional[int]
+    #: SHA-256 of the bytes, 64 hex digits in lower case.
+    sha256: str
+
+    def save(self, path: PathLike) -> Path:
+        """Writes the bytes to `path`, which is whole under its name or untouched. Returns the path."""
+        target = Path(path)
+        # Made by open and not by tempfile, so that the file has the rights any new file has.
+        part = target.with_name(f".imgtask-{secrets.token_hex(8)}.part")
+        try:
+            with open(part, "xb") as file:
+                file.write(self.data)
+            os.replace(part, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            raise
+        return target
+
+    # Notebooks show the picture itself; `None` makes them try the next form.
+    def _repr_png_(self) -> Optional[bytes]:
+        return self.data if self.media_type == "image/png" else None
+
+    def _repr_jpeg_(self) -> Optional[bytes]:
+        return self.data if self.media_type == "image/jpeg" else None
+
+
+@dataclass(frozen=True)
+class SavedPicture:
+    """One image in a file, as `Client.download_file` leaves it."""
+
+    #: The file.
+    path: Path
+    #: Its length in bytes.
+    size: int
+    #: The type read from the bytes: `image/png`.
+    media_type: str
+    #: The type the server named, "" when it named none.
+    declared_media_type: str
+    #: The usual file extension of `media_type`, without a dot: `png`.
+    extension: str
+    #: Pixels across.
+    width: Optional[int]
+    #: Pixels down.
+    height: Optional[int]
+    #: SHA-256 of the bytes, 64 hex digits in lower case.
+    sha256: str
+
+
+class BytesHandle(_abi.imgtask_bytes):
+    """Owns an `imgtask_bytes`: the library writes the pointer here, and the last reference frees it."""
+
+    library: Library
+
+    def __del__(self) -> None:
+        if self:
+            self.library.imgtask_bytes_free(self)
+
+
+def read_info(handle: BytesHandle) -> Any:
+    """What the library tells of the bytes; its texts live as long as the handle."""
+    info = _abi.imgtask_bytes_info()
+    info.struct_size = ctypes.sizeof(info)
+    handle.library.imgtask_bytes_get(handle, info)
+    return info
+
+
+def read_picture(handle: BytesHandle) -> Picture:
+    """The bytes as Python's own."""
+    info = read_info(handle)
+    return Picture(
+        data=ctypes.string_at(info.data, info.len) if info.len else b"",
+        media_type=info.media_type.decode(),
+        declared_media_type=info.declared_media_type.decode(),
+        extension=info.extension.decode(),
+        width=info.width or None,
+        height=info.height or None,
+        sha256=info.sha256.decode(),
+    )
+
+
+def read_saved_picture(handle: BytesHandle, path: Path) -> SavedPicture:
+    """What was written to `path`."""
+    info = read_info(handle)
+    return SavedPicture(
+        path=path,
+        size=info.len,
+        media_type=info.media_type.decode(),
+        declared_media_type=info.declared_media_type.decode(),
+        extension=info.extension.decode(),
+        width=info.width or None,
+        height=info.height or None,
+        sha256=info.sha256.decode(),
+    )
+

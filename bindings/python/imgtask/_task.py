@@ -1,0 +1,278 @@
+"""What a service tells of a task: its state, its images, its failure."""
+
+import ctypes
+import json
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import Any, ClassVar, Dict, Optional, Tuple
+
+from . import _abi
+from ._library import Library
+
+
+class Word(str, Enum):
+    """An enum whose members are their words: `State.FAILED == "failed"`."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    def __format__(self, form: str) -> str:
+        return format(str(self), form)
+
+
+class State(Word):
+    """Where a task stands."""
+
+    #: Not seen yet, or the service used a word nobody knows; a wait goes on looking.
+    UNKNOWN = "unknown"
+    #: Accepted, waiting.
+    QUEUED = "queued"
+    #: In work.
+    RUNNING = "running"
+    #: Done; the images may be downloaded.
+    SUCCEEDED = "succeeded"
+    #: Ended in an error of the task's own.
+    FAILED = "failed"
+    #: Ended because somebody asked for it.
+    CANCELLED = "cancelled"
+    #: The service no longer keeps it.
+    EXPIRED = "expired"
+
+
+class FailureAction(Word):
+    """What helps after a task failed."""
+
+    #: Nothing: the task did not fail.
+    NONE = "none"
+    #: Submit the same request again.
+    RESUBMIT = "resubmit"
+    #: The request itself was refused: change it first.
+    CHANGE_REQUEST = "change_request"
+    #: The account, its balance or its rights: look there first.
+    CHECK_ACCOUNT = "check_account"
+
+
+_STATES: Dict[int, State] = {number: State[number.name] for number in _abi.TaskState}
+_ACTIONS: Dict[int, FailureAction] = {number: FailureAction[number.name] for number in _abi.TaskFailureAction}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a task failed, in the service's words."""
+
+    #: The service's code, "" when it gave none.
+    code: str
+    #: The service's class of error, "" when it gave none.
+    type: str
+    #: The service's words, "the service gave no reason" when it gave none.
+    message: str
+    #: What helps.
+    action: FailureAction
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of a task, as the service describes it. `Client.download` gets its bytes."""
+
+    #: Its absolute address, "" when the image is in the task's body. May be signed: treat it as a secret.
+    url: str = field(repr=False)
+    #: Its place in the service's own list.
+    source_index: int
+    #: The service's id of the file, "" when it gave none.
+    file_id: str
+    #: The prompt as the service rewrote it, "" when it gave none.
+    revised_prompt: str
+    #: When the address expires, Unix seconds.
+    expires_at: Optional[int]
+    #: Pixels across.
+    width: Optional[int]
+    #: Pixels down.
+    height: Optional[int]
+    #: Length of the encoded image.
+    byte_size: Optional[int]
+    #: Whether the bytes are in the task's body instead of at an address.
+    is_inline: bool
+
+
+class TaskHandle(_abi.imgtask_task):
+    """Owns an `imgtask_task`: the library writes the pointer here, and the last reference frees it."""
+
+    library: Library
+
+    def __del__(self) -> None:
+        if self:
+            self.library.imgtask_task_free(self)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What was known of a task when it was looked at. It never changes: fetch it again for news.
+
+    Texts are "" and numbers `None` where the service said nothing.
+
+    >>> task = client.wait(client.submit(prompt="a lighthouse at dusk"))
+    >>> task.state, task.progress, len(task.images)
+    (<State.SUCCEEDED: 'succeeded'>, 100, 1)
+    """
+
+    #: The service's id, "" for a synchronous answer without one.
+    id: str
+    #: Where it stands.
+    state: State
+    #: Whether it has ended: nothing the service does will change it.
+    is_final: bool
+    #: 0 to 100; 100 only when it succeeded; `None` when unknown or failed.
+    progress: Optional[int]
+    #: The usable images, in the service's order.
+    images: Tuple[Image, ...]
+    #: Why it failed; `None` unless it ended without success.
+    failure: Optional[Failure]
+    #: Unix seconds.
+    created_at: Optional[int]
+    #: Unix seconds; `None` while it is not finished.
+    completed_at: Optional[int]
+    #: When this was seen, Unix seconds by this machine's clock; `None` when no look has seen it.
+    looked_at: Optional[float]
+    #: The service's own word for the state.
+    provider_status: str
+    #: What to pass to look at it again: the service's own poll address where it gave one, else the id.
+    poll_ref: str
+    #: The prompt as the service rewrote it, also while pending.
+    revised_prompt: str
+    #: The model that works on it.
+    model: str
+    #: The upstream conversation (DimiLinks legacy).
+    conversation_id: str
+    #: The id of the charge (LemonData).
+    billing_id: str
+    #: The service's credits (DimiLinks legacy).
+    credit_cost: Optional[int]
+
+    # Not a field: it is how the task is held, not what is known of it.
+    _handle: ClassVar[Optional[TaskHandle]] = None
+
+    @property
+    def json(self) -> str:
+        """The body as the service sent it; "" for a task that no look has seen."""
+        kept = self.__dict__.get("_json")
+        if kept is None:
+            kept = read_json(self._handle) if self._handle is not None else ""
+            self.__dict__["_json"] = kept
+        return str(kept)
+
+    @property
+    def raw(self) -> Any:
+        """The body parsed: what the service's documentation shows; `{}` for a task that no look has seen."""
+        kept = self.__dict__.get("_raw")
+        if kept is None:
+            kept = json.loads(self.json or "{}")
+            self.__dict__["_raw"] = kept
+        return kept
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Everything but the body as plain data, ready for `json.dumps`. Holds the images' signed addresses."""
+        return {name: plain(getattr(self, name)) for name in PUBLIC}
+
+    def __repr__(self) -> str:
+        parts = [f"id={self.id!r}", f"state={str(self.state)!r}"]
+        if self.progress is not None:
+            parts.append(f"progress={self.progress}")
+        if self.images:
+            parts.append(f"images={len(self.images)}")
+        if self.failure is not None:
+            parts.append(f"failure={self.failure.message!r}")
+        return f"Task({', '.join(parts)})"
+
+    # A handle belongs to its process: a pickled task keeps the body, and must be fetched again for a download.
+    def __getstate__(self) -> Dict[str, Any]:
+        return {**{name: getattr(self, name) for name in PUBLIC}, "_json": self.json}
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def __copy__(self) -> "Task":
+        return self
+
+    def __deepcopy__(self, memo: Dict[int, Any]) -> "Task":
+        return self
+
+
+#: The fields of a task that `to_dict` shows.
+PUBLIC = tuple(each.name for each in fields(Task))
+
+
+def plain(value: Any) -> Any:
+    """A field of a task as JSON can hold it."""
+    if isinstance(value, Word):
+        return str(value)
+    if isinstance(value, tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, (Image, Failure)):
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+    return value
+
+
+def read_task(handle: TaskHandle) -> Task:
+    """Everything but the body and the images' bytes, out of a handle that is then the task's own."""
+    info = _abi.imgtask_task_info()
+    info.struct_size = ctypes.sizeof(info)
+    handle.library.imgtask_task_get(handle, info)
+    state = _STATES.get(info.state, State.UNKNOWN)
+    task = Task.__new__(Task)
+    # A frozen dataclass sets each field through a call of its own: too dear for something made at every look.
+    task.__dict__.update(
+        id=info.id.decode(),
+        state=state,
+        is_final=bool(info.is_final),
+        progress=info.progress if info.progress >= 0 else None,
+        images=tuple(read_image(handle, index) for index in range(info.image_count)) if info.image_count else (),
+        failure=read_failure(info) if info.is_final and state is not State.SUCCEEDED else None,
+        created_at=info.created_at or None,
+        completed_at=info.completed_at or None,
+        looked_at=info.looked_at_ms / 1000 if info.looked_at_ms else None,
+        provider_status=info.provider_status.decode(),
+        poll_ref=info.poll_ref.decode(),
+        revised_prompt=info.revised_prompt.decode(),
+        model=info.model.decode(),
+        conversation_id=info.conversation_id.decode(),
+        billing_id=info.billing_id.decode(),
+        credit_cost=info.credit_cost if info.credit_cost >= 0 else None,
+        _handle=handle,
+    )
+    return task
+
+
+def read_failure(info: Any) -> Failure:
+    """The failure of a task that ended without success."""
+    return Failure(
+        code=info.failure_code.decode(),
+        type=info.failure_type.decode(),
+        message=info.failure_message.decode(),
+        action=_ACTIONS.get(info.failure_action, FailureAction.RESUBMIT),
+    )
+
+
+def read_image(handle: TaskHandle, index: int) -> Image:
+    """One image of a task."""
+    info = _abi.imgtask_image_info()
+    info.struct_size = ctypes.sizeof(info)
+    handle.library.imgtask_task_get_image(handle, index, info)
+    return Image(
+        url=info.url.decode(),
+        source_index=info.source_index,
+        file_id=info.file_id.decode(),
+        revised_prompt=info.revised_prompt.decode(),
+        expires_at=info.expires_at or None,
+        width=info.width or None,
+        height=info.height or None,
+        byte_size=info.byte_size or None,
+        is_inline=bool(info.is_inline),
+    )
+
+
+def read_json(handle: TaskHandle) -> str:
+    """The body of a task."""
+    length = ctypes.c_size_t()
+    start = handle.library.imgtask_task_json(handle, length)
+    # The function's result is text; the body may be long and hold anything, so it is read by its length.
+    return start[: length.value].decode() if start else ""

@@ -1,0 +1,167 @@
+"""Finding the native library: in which order, and what is said when it is missing or does not fit."""
+
+import os
+import shutil
+import subprocess
+import sys
+import unittest.mock
+from pathlib import Path
+from typing import Dict, Optional
+
+import imgtask
+from imgtask import _abi
+from imgtask._library import VARIABLE, LibraryNotFound, find
+
+from .support import PACKAGE, Folder, compiler, library_file
+
+SHOW = "import imgtask; print(imgtask.load().origin)"
+
+
+class Finding(Folder):
+    def setUp(self) -> None:
+        super().setUp()
+        library_file()  # found before the tests change the variable
+
+    def variable(self, value: Optional[str]) -> None:
+        """Sets the variable, or takes it away, for this test."""
+        patch = unittest.mock.patch.dict(os.environ)
+        patch.start()
+        self.addCleanup(patch.stop)
+        os.environ.pop(VARIABLE, None)
+        if value is not None:
+            os.environ[VARIABLE] = value
+
+    def impostor(self, name: str, abi: int, version: str) -> Path:
+        """A library that says a version and has nothing else."""
+        source = self.folder / "impostor.c"
+        source.write_text(
+            f'const char *imgtask_version(void) {{ return "{version}"; }}\n'
+            f"unsigned imgtask_abi_version(void) {{ return {abi}; }}\n"
+        )
+        file = self.folder / name
+        subprocess.run([compiler(), "-shared", "-fPIC", str(source), "-o", str(file)], check=True, timeout=60)
+        return file
+
+    def copy_of_the_package(self) -> Path:
+        """The package somewhere else, without a library."""
+        package = self.folder / "imgtask"
+        shutil.copytree(PACKAGE / "imgtask", package, ignore=shutil.ignore_patterns("*.so*", "__pycache__"))
+        return package
+
+    def run_python(self, code: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """Runs Python with the copied package."""
+        clean: Dict[str, str] = {k: v for k, v in os.environ.items() if k not in (VARIABLE, "LD_LIBRARY_PATH")}
+        clean.update(environment, PYTHONPATH=str(self.folder))
+        return subprocess.run(
+            [sys.executable, "-c", code], cwd=self.folder, capture_output=True, text=True, timeout=30, env=clean
+        )
+
+    def test_a_path_given_comes_before_the_variable(self) -> None:
+        self.variable(str(self.folder / "nowhere.so"))
+        self.assertEqual(find(library_file()).origin, str(library_file()))
+
+    def test_the_variable_comes_before_the_package(self) -> None:
+        beside = self.folder / "libimgtask.so"
+        shutil.copy(library_file(), beside)
+        self.variable(str(library_file()))
+        self.assertEqual(find(package=self.folder).origin, str(library_file()))
+
+    def test_beside_the_package_comes_before_the_system(self) -> None:
+        package = self.copy_of_the_package()
+        shutil.copy(library_file(), package / "libimgtask.so")
+        system = self.folder / "system"
+        system.mkdir()
+        shutil.copy(library_file(), system / f"libimgtask.so.{_abi.ABI_VERSION}")
+        done = self.run_python(SHOW, LD_LIBRARY_PATH=str(system))
+        self.assertEqual(done.stdout.strip(), str(package / "libimgtask.so"), done.stderr)
+
+    def test_a_folder_lib_inside_the_package_will_do(self) -> None:
+        package = self.copy_of_the_package()
+        (package / "lib").mkdir()
+        shutil.copy(library_file(), package / "lib" / "libimgtask.so")
+        self.variable(None)
+        self.assertEqual(find(package=package).origin, str(package / "lib" / "libimgtask.so"))
+
+    def test_the_system_is_asked_by_the_versioned_name(self) -> None:
+        self.copy_of_the_package()
+        system = self.folder / "system"
+        system.mkdir()
+        name = f"libimgtask.so.{_abi.ABI_VERSION}"
+        shutil.copy(library_file(), system / name)
+        done = self.run_python(SHOW, LD_LIBRARY_PATH=str(system))
+        self.assertEqual(done.stdout.strip(), name, done.stderr)
+
+    def test_a_missing_library_names_every_place(self) -> None:
+        package = self.copy_of_the_package()
+        done = self.run_python(
+            "import imgtask\ntry: imgtask.Client('dimilinks')\nexcept ImportError as error: print(error)"
+        )
+        for place in (
+            VARIABLE,
+            str(package / "libimgtask.so"),
+            str(package / "lib" / "libimgtask.so"),
+            f"the system's libimgtask.so.{_abi.ABI_VERSION}",
+            "imgtask.load(path)",
+        ):
+            self.assertIn(place, done.stdout, done.stderr)
+
+    def test_the_package_imports_without_the_library(self) -> None:
+        self.copy_of_the_package()
+        done = self.run_python("import imgtask; print(imgtask.__version__)")
+        self.assertEqual(done.stdout.strip(), imgtask.__version__, done.stderr)
+
+    def test_a_named_place_is_the_only_one_tried(self) -> None:
+        missing = self.folder / "nowhere.so"
+        shutil.copy(library_file(), self.folder / "libimgtask.so")
+        self.variable(str(missing))
+        with self.assertRaises(LibraryNotFound) as caught:
+            find(package=self.folder)
+        self.assertIn(str(missing), str(caught.exception))
+        self.assertIn(VARIABLE, str(caught.exception))
+        self.assertIn("no such file", str(caught.exception))
+
+    def test_a_file_that_is_no_library_is_named(self) -> None:
+        file = self.folder / "libimgtask.so"
+        file.write_text("not a library")
+        with self.assertRaises(LibraryNotFound) as caught:
+            find(file)
+        self.assertIn(str(file), str(caught.exception))
+        self.assertIn("cannot be loaded", str(caught.exception))
+
+    def test_another_abi_is_refused_by_its_number(self) -> None:
+        file = self.impostor("libother.so", _abi.ABI_VERSION + 7, "9.0.0")
+        with self.assertRaises(LibraryNotFound) as caught:
+            find(file)
+        self.assertIn(f"9.0.0 is too new: it has ABI {_abi.ABI_VERSION + 7}", str(caught.exception))
+
+    def test_an_older_version_is_refused_by_its_number(self) -> None:
+        file = self.impostor("libold.so", _abi.ABI_VERSION, "0.0.9")
+        with self.assertRaises(LibraryNotFound) as caught:
+            find(file)
+        self.assertIn("0.0.9 is too old", str(caught.exception))
+        self.assertIn(str(file), str(caught.exception))
+
+    def test_a_library_without_a_function_is_refused_by_its_name(self) -> None:
+        file = self.impostor("libempty.so", _abi.ABI_VERSION, "99.0.0")
+        with self.assertRaises(LibraryNotFound) as caught:
+            find(file)
+        self.assertIn("it has no imgtask_", str(caught.exception))
+
+    def test_a_library_beside_the_package_that_does_not_fit_is_told_with_the_rest(self) -> None:
+        package = self.copy_of_the_package()
+        shutil.copy(self.impostor("libold.so", _abi.ABI_VERSION, "0.0.9"), package / "libimgtask.so")
+        done = self.run_python("import imgtask\ntry: imgtask.load()\nexcept ImportError as error: print(error)")
+        self.assertIn(f"{package / 'libimgtask.so'}: version 0.0.9 is too old", done.stdout, done.stderr)
+
+    def test_a_second_library_is_refused_once_one_is_loaded(self) -> None:
+        imgtask.load(library_file())
+        other = self.folder / "libimgtask.so"
+        shutil.copy(library_file(), other)
+        with self.assertRaises(LibraryNotFound) as caught:
+            imgtask.load(other)
+        self.assertIn("loaded already", str(caught.exception))
+
+    def test_the_package_and_the_crate_have_one_version(self) -> None:
+        manifest = (PACKAGE.parent.parent / "Cargo.toml").read_text()
+        self.assertIn(f'\nversion = "{imgtask.__version__}"\n', manifest)
+        self.assertEqual(imgtask.library_version(), imgtask.__version__)
