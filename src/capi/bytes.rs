@@ -8,7 +8,7 @@ use super::error::imgtask_error;
 use super::handle::{self, Handle, Out};
 use super::sized::{Place, sized_struct};
 use super::text::{Arena, Text};
-use super::{contain, guard};
+use super::{free, guard};
 use crate::client::{Picture, PictureInfo, SavedPicture};
 use crate::error::{Error, Status};
 
@@ -127,7 +127,7 @@ pub unsafe extern "C" fn imgtask_bytes_decode(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn imgtask_bytes_free(bytes: *mut imgtask_bytes) {
     // SAFETY: NULL or bytes that nobody uses any more, as the header asks.
-    let _ = contain(|| Ok(drop(unsafe { handle::take(bytes) })));
+    free(|| drop(unsafe { handle::take(bytes) }));
 }
 
 impl imgtask_bytes {

@@ -10,7 +10,7 @@ use super::handle::{self, Handle, Out};
 use super::log::{self, Log, imgtask_log_sink};
 use super::process;
 use super::sized::{self, Place, sized_struct};
-use super::{contain, guard, guard_client, text};
+use super::{free, guard, guard_client, text};
 use crate::client::{Client, Options};
 use crate::error::{Error, Result, Status};
 
@@ -243,16 +243,15 @@ pub unsafe extern "C" fn imgtask_client_close(client: *mut imgtask_client, timeo
 /// @param client  the client, or NULL. No other call with it may start any more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn imgtask_client_free(client: *mut imgtask_client) {
-    let _ = contain(|| {
+    free(|| {
         // SAFETY: NULL or a client that nobody uses any more, as the header asks.
-        let Some(client) = (unsafe { handle::take(client) }) else { return Ok(()) };
+        let Some(client) = (unsafe { handle::take(client) }) else { return };
         if client.is_foreign() {
             // Its locks may be held by threads that the child does not have.
             mem::forget(client);
-            return Ok(());
+        } else {
+            client.core.close(Duration::ZERO);
         }
-        client.core.close(Duration::ZERO);
-        Ok(())
     });
 }
 

@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use super::handle::{self, Handle, Out};
 use super::sized::{Place, sized_struct};
 use super::text::{Arena, Text};
-use super::{contain, guard};
+use super::{free, guard};
 use crate::error::{Error, Retry, Status};
 
 /// Why a call did not do what it was asked. Immutable: any number of threads may read it.
@@ -117,5 +117,5 @@ pub unsafe extern "C" fn imgtask_error_get(error: *const imgtask_error, inout: *
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn imgtask_error_free(error: *mut imgtask_error) {
     // SAFETY: NULL or an error that nobody uses any more, as the header asks.
-    let _ = contain(|| Ok(drop(unsafe { handle::take(error) })));
+    free(|| drop(unsafe { handle::take(error) }));
 }

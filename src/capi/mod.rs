@@ -16,6 +16,7 @@ mod bytes;
 mod client;
 mod error;
 mod handle;
+mod layout;
 mod library;
 mod log;
 mod process;
@@ -80,6 +81,14 @@ unsafe fn guard_client(
         }
         result
     })
+}
+
+/// Runs the body of a free function, which has nobody to tell what went wrong.
+fn free(body: impl FnOnce()) {
+    let _ = contain(|| {
+        body();
+        Ok(())
+    });
 }
 
 /// Turns a panic of `body` into an error that names the place in the source and nothing else.

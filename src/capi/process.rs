@@ -81,7 +81,7 @@ impl Drop for Silence {
 
 /// Where this thread panicked last: file and line. A panic's words may quote a body or a link, so they are not kept.
 pub(super) fn last_panic() -> String {
-    LAST_PANIC.take()
+    LAST_PANIC.try_with(RefCell::take).unwrap_or_default()
 }
 
 // The library prints nothing, and what a panic says may be somebody's secret. The hook belongs to this library's own copy of the
@@ -93,6 +93,7 @@ fn hush_panics() {
             return others(info);
         }
         let place = info.location().map(|at| format!("{}:{}", at.file(), at.line()));
-        LAST_PANIC.set(place.unwrap_or_default());
+        // A thread on its way out has no place to keep it any more.
+        let _ = LAST_PANIC.try_with(|last| last.replace(place.unwrap_or_default()));
     }));
 }

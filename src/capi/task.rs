@@ -7,7 +7,7 @@ use super::handle::{self, Handle, Out};
 use super::log::imgtask_log_level as Level;
 use super::sized::{Place, sized_struct};
 use super::text::{Arena, Text};
-use super::{contain, guard};
+use super::{free, guard};
 use crate::error::{Error, Result, Status};
 use crate::task::{FailureAction, Image, State, Task};
 
@@ -175,7 +175,7 @@ pub unsafe extern "C" fn imgtask_task_json(task: *const imgtask_task, out_len: *
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn imgtask_task_free(task: *mut imgtask_task) {
     // SAFETY: NULL or a task that nobody uses any more, as the header asks.
-    let _ = contain(|| Ok(drop(unsafe { handle::take(task) })));
+    free(|| drop(unsafe { handle::take(task) }));
 }
 
 /// Hands the task of a call to its caller, also the one that an error knows of.
