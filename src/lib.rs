@@ -9,6 +9,8 @@
 #[allow(unsafe_code)]
 mod capi;
 mod client;
+#[allow(dead_code, unused_imports)]
+mod dialect;
 mod error;
 #[allow(dead_code)]
 mod poll;

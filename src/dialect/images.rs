@@ -1,0 +1,112 @@
+//! An item of a list becomes images.
+
+use std::ops::Range;
+
+use super::plan::ImageField;
+use super::reader::{Found, ITSELF, Part};
+use super::trie::Trie;
+use super::value::{Value, unix_seconds};
+use crate::task::{Image, Link};
+
+/// One item of a list, as a walk found it.
+pub(super) struct Item<'v, 'a> {
+    /// At least one.
+    pub(super) parts: &'v [Part<'a>],
+    /// Where each field's parts begin, and where the last one's end.
+    pub(super) bounds: &'v [usize],
+    /// Reads a url that is an array.
+    pub(super) urls: &'v Trie,
+}
+
+impl<'a> Item<'_, 'a> {
+    /// The usable images of this item: none, one, or as many as its url has entries.
+    pub(super) fn images(&self, body: &str) -> Vec<Image> {
+        // Bytes that are here need no request and do not expire.
+        if let Some(link) = inline(self.value(ImageField::Base64), body) {
+            return vec![self.image(link)];
+        }
+        match self.value(ImageField::Url) {
+            Value::List(json) => match Found::read(self.urls, 0, 1, json) {
+                Ok(found) => {
+                    found.parts(0).iter().filter_map(|url| link(url.value, body)).map(|l| self.image(l)).collect()
+                }
+                Err(_) => Vec::new(),
+            },
+            url => link(url, body).map(|link| self.image(link)).into_iter().collect(),
+        }
+    }
+
+    fn image(&self, link: Link) -> Image {
+        let text = |field| self.value(field).text().map_or_else(String::new, |text| text.into_owned());
+        let count = |field| self.value(field).number().unwrap_or(0.0);
+        let expires_at = match (self.value(ImageField::ExpiresAt).time(), &link) {
+            (0, Link::Url(url)) => expiry(url),
+            (told, _) => told,
+        };
+        Image {
+            source_index: self.parts.first().map_or(0, |part| part.item as usize),
+            file_id: text(ImageField::FileId),
+            revised_prompt: text(ImageField::RevisedPrompt),
+            expires_at,
+            // `as` saturates: a negative or endless size is none.
+            width: count(ImageField::Width) as u32,
+            height: count(ImageField::Height) as u32,
+            byte_size: count(ImageField::ByteSize) as u64,
+            link,
+        }
+    }
+
+    /// The first of the field's pointers that yields something; an item that is a text is its url.
+    fn value(&self, field: ImageField) -> Value<'a> {
+        let given = |number: u8| self.parts.iter().rfind(|part| part.part == number).map(|part| part.value);
+        let own = (self.bounds[field as usize]..self.bounds[field as usize + 1]).find_map(|number| given(number as u8));
+        own.or_else(|| if field == ImageField::Url { given(ITSELF) } else { None }).unwrap_or_default()
+    }
+}
+
+/// A link that can be used. Bare base64 in the place of an address is none.
+fn link(value: Value<'_>, body: &str) -> Option<Link> {
+    let text = value.text().filter(|_| !matches!(value, Value::Number(_)))?;
+    let address = text.trim();
+    let is_data = address.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
+    if is_data {
+        return inline(value, body);
+    }
+    // JPEGs in base64 start with /9j/ and would pass for a path.
+    let is_path = address.starts_with('/') && !address.starts_with("/9j/");
+    if is_path || has_scheme(address) { Some(Link::Url(address.to_owned())) } else { None }
+}
+
+/// A data URL or base64 text: where it is in the body, or the text itself where it is written with escapes.
+fn inline(value: Value<'_>, body: &str) -> Option<Link> {
+    match value {
+        _ if value.is_blank() => None,
+        Value::Text(text) => {
+            let text = text.trim();
+            Some(place_in(body, text).map_or_else(|| Link::Inline(text.to_owned()), Link::InBody))
+        }
+        Value::Escaped(_) => value.text().map(|text| Link::Inline(text.into_owned())),
+        _ => None,
+    }
+}
+
+/// Where `part` is in `whole`, if it was borrowed from it.
+fn place_in(whole: &str, part: &str) -> Option<Range<usize>> {
+    let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
+    let range = start..start.checked_add(part.len())?;
+    (range.end <= whole.len()).then_some(range)
+}
+
+fn has_scheme(address: &str) -> bool {
+    let Some((scheme, rest)) = address.split_once(':') else { return false };
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.bytes().all(fits) && rest.starts_with("//")
+}
+
+/// When a signed link says that it expires, Unix seconds; 0 if it does not say.
+fn expiry(url: &str) -> i64 {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let query = query.split('#').next().unwrap_or_default();
+    let exp = query.split('&').find_map(|member| member.strip_prefix("exp="));
+    exp.and_then(|digits| digits.parse().ok()).map_or(0, unix_seconds)
+}

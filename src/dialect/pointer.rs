@@ -1,0 +1,94 @@
+//! JSON Pointers, with one extra: `*` steps into every array item or object member.
+
+use std::fmt;
+
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// One way down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The member of that name, or the item of that number.
+    Name(String),
+    /// Every member or item.
+    Any,
+    /// Every item of an array. Not written in a pointer; the reader uses it for lists of images.
+    Each,
+}
+
+/// A place in a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pointer {
+    pub(super) steps: Vec<Step>,
+}
+
+/// Places that are tried in order.
+pub(crate) type Pointers = Vec<Pointer>;
+
+/// More steps than any service needs; keeps the reader's depth bounded.
+const MAX_STEPS: usize = 16;
+
+impl Pointer {
+    /// The body itself.
+    pub(super) fn body() -> Pointer {
+        Pointer { steps: Vec::new() }
+    }
+
+    fn parse(text: &str) -> Result<Pointer, &'static str> {
+        if text.is_empty() {
+            return Ok(Pointer::body());
+        }
+        let Some(path) = text.strip_prefix('/') else {
+            return Err("must be a JSON pointer: empty, or starting with /");
+        };
+        let steps: Vec<Step> = path.split('/').map(step).collect::<Result<_, _>>()?;
+        if steps.len() > MAX_STEPS { Err("must not have more than 16 steps") } else { Ok(Pointer { steps }) }
+    }
+
+    /// Pointers that the library itself writes down.
+    pub(super) fn list(texts: &[&str]) -> Pointers {
+        texts.iter().filter_map(|text| Pointer::parse(text).ok()).collect()
+    }
+}
+
+fn step(text: &str) -> Result<Step, &'static str> {
+    if text == "*" {
+        return Ok(Step::Any);
+    }
+    let escapes_end_well = text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+    if !escapes_end_well {
+        return Err("~ in a JSON pointer must be written ~0");
+    }
+    Ok(Step::Name(text.replace("~1", "/").replace("~0", "~")))
+}
+
+impl<'de> Deserialize<'de> for Pointer {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Pointer, D::Error> {
+        Pointer::parse(&String::deserialize(d)?).map_err(de::Error::custom)
+    }
+}
+
+/// Reads one pointer, or a list of them.
+pub(super) fn pointers<'de, D: Deserializer<'de>>(d: D) -> Result<Pointers, D::Error> {
+    struct OneOrMany;
+    impl<'de> Visitor<'de> for OneOrMany {
+        type Value = Pointers;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON pointer or a list of them")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Pointers, E> {
+            Pointer::parse(text).map(|one| vec![one]).map_err(E::custom)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Pointers, A::Error> {
+            let mut many = Pointers::new();
+            while let Some(one) = seq.next_element()? {
+                many.push(one);
+            }
+            if many.len() > 16 { Err(de::Error::custom("must not be longer than 16")) } else { Ok(many) }
+        }
+    }
+    d.deserialize_any(OneOrMany)
+}

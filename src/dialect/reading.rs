@@ -1,0 +1,206 @@
+//! A body becomes a task.
+
+use std::time::Duration;
+
+use super::Dialect;
+use super::plan::{Field, View};
+use super::refusal::status_of;
+use super::value::Value;
+use super::vocabulary::{ACTIONS, STATES, look_up};
+use crate::error::{Error, Result, Status};
+use crate::task::{Failure, FailureAction, Image, Json, State, Task};
+
+/// What an answer says.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// The task; its links are as the service wrote them, `poll_ref` is the address it asks to look at or "".
+    pub task: Task,
+    /// Whether the status is a word that nobody knows.
+    pub unknown_word: bool,
+    /// How long the body asks to wait.
+    pub wait_hint: Option<Duration>,
+    /// Whether the dialect says where images are, so that a success without one is a fault.
+    pub names_images: bool,
+}
+
+/// What was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    Submit,
+    Look,
+}
+
+impl Dialect {
+    /// Reads the body of a look.
+    ///
+    /// # Errors
+    /// `BadResponse` for a body that is no JSON object; an envelope's refusal as what its code means.
+    pub(crate) fn read_look(&self, body: String) -> Result<Reading> {
+        self.read(body, Question::Look)
+    }
+
+    /// Reads the body of a submit. An answer with images and no status is a finished task; an id alone a queued one.
+    ///
+    /// # Errors
+    /// As [`Dialect::read_look`]; `BadResponse` also for an answer with neither task nor image.
+    pub(crate) fn read_submit(&self, body: String) -> Result<Reading> {
+        self.read(body, Question::Submit)
+    }
+
+    fn read(&self, mut body: String, question: Question) -> Result<Reading> {
+        let mut reading = match self.plan.read(&body) {
+            Ok(view) => self.task(&view, &body, question)?,
+            Err(why) => {
+                return Err(Error::new(Status::BadResponse, format!("the service's answer cannot be read: {why}")));
+            }
+        };
+        // Room for the NUL that `Json` puts behind it, so that the body is not copied into twice its size.
+        body.reserve_exact(1);
+        reading.task.json = Json::new(body);
+        Ok(reading)
+    }
+
+    fn task(&self, view: &View<'_, '_>, body: &str, question: Question) -> Result<Reading> {
+        let id = text(view.value(Field::Id));
+        let status = view.value(Field::Status).word();
+        self.refused(view, body, question, id.is_empty() && status.is_none())?;
+
+        let known = status.as_deref().map(|word| look_up(&self.words, STATES, word));
+        let mut images = Vec::new();
+        let mut state = match known {
+            Some(known) => known.unwrap_or_default(),
+            None if question == Question::Look => self.profile.read.absent.0,
+            None => {
+                images = view.images(body);
+                if images.is_empty() { State::Queued } else { State::Succeeded }
+            }
+        };
+        if view.is_set(Field::CancelledIf) && state != State::Succeeded {
+            state = State::Cancelled;
+        }
+        if view.is_set(Field::FailedIf) && (state == State::Succeeded || status.is_none()) {
+            state = State::Failed;
+        }
+        if state != State::Succeeded {
+            images.clear();
+        } else if images.is_empty() {
+            images = view.images(body);
+        }
+        if question == Question::Submit && id.is_empty() && status.is_none() && images.is_empty() {
+            let message = "the service's answer names neither a task nor an image";
+            return Err(Error::new(Status::BadResponse, message));
+        }
+
+        let status = status.map_or_else(String::new, |word| word.into_owned());
+        let failure = (state.is_final() && state != State::Succeeded).then(|| self.failure(view, &status));
+        let mut task = Task::unseen(id, text(view.value_or_outer(Field::Follow)));
+        task.progress = self.progress(view.value(Field::Progress), state);
+        task.created_at = view.value(Field::CreatedAt).time();
+        task.completed_at = if state.is_final() { view.value(Field::CompletedAt).time() } else { 0 };
+        task.revised_prompt = revised_prompt(view, &images);
+        task.model = text(view.value(Field::Model));
+        task.conversation_id = text(view.value(Field::ConversationId));
+        task.billing_id = text(view.value(Field::BillingId));
+        task.credit_cost = view.value(Field::CreditCost).number().map_or(-1, |credits| credits as i64);
+        task.provider_status = status;
+        (task.state, task.failure, task.images) = (state, failure, images);
+        Ok(Reading {
+            unknown_word: known == Some(None),
+            wait_hint: seconds(view.value_or_outer(Field::WaitHint)),
+            names_images: self.plan.names_images(),
+            task,
+        })
+    }
+
+    /// An answer that is a refusal although its HTTP status is not: an envelope's code, or an error without a task.
+    fn refused(&self, view: &View<'_, '_>, body: &str, question: Question, says_nothing: bool) -> Result<()> {
+        let good = |code: &str| self.envelope_values.iter().any(|good| good == code);
+        let bad_code = view.outer(Field::Envelope).word().is_some_and(|code| !good(&code));
+        let error_alone = says_nothing && view.value(Field::Message).text().is_some();
+        if !(bad_code || error_alone) {
+            return Ok(());
+        }
+        let refusal = self.read_refusal(body.as_bytes());
+        let status = match refusal.code.parse() {
+            _ if refusal.not_found => Status::NotFound,
+            Ok(code @ 400..600) => status_of(code),
+            _ if question == Question::Submit => Status::Rejected,
+            // It did not say that the task is over: a look may say more.
+            _ => Status::Server,
+        };
+        Err(refusal.into_error(status))
+    }
+
+    /// 100 when it succeeded and only then, -1 when it is not known or of no meaning.
+    fn progress(&self, value: Value<'_>, state: State) -> i32 {
+        if state == State::Succeeded {
+            return 100;
+        }
+        match value.percent(self.profile.read.progress_scale) {
+            // A hair's breadth more, for 0.29 * 100 is 28.999999999999996.
+            Some(percent) if percent >= 0.0 && !state.is_final() => (percent + 1e-9).min(99.0) as i32,
+            _ => -1,
+        }
+    }
+
+    fn failure(&self, view: &View<'_, '_>, status: &str) -> Failure {
+        let mut message = text(view.value_or_outer(Field::Message));
+        let code = view.value_or_outer(Field::Code);
+        // Some services fill the error in with `code: 0` where there is none.
+        let mut code = if code.number() == Some(0.0) { String::new() } else { text(code) };
+        let kind = text(view.value_or_outer(Field::Kind));
+        if code.is_empty() && self.profile.read.error.code_in_message {
+            (code, message) = split_code(message);
+        }
+        let action = self.action_for(&code, &kind, status);
+        if message.trim().is_empty() {
+            message = "the service gave no reason".to_owned();
+        }
+        Failure { code, kind, message, action }
+    }
+
+    /// What helps, by the code, else by the class of error, else by the status word.
+    pub(crate) fn action_for(&self, code: &str, kind: &str, status: &str) -> FailureAction {
+        let words = [code, kind, status].into_iter();
+        words
+            .map(|word| look_up(&self.actions, ACTIONS, word))
+            .find_map(|found| found)
+            .unwrap_or(FailureAction::Resubmit)
+    }
+}
+
+/// The text as it is, "" for none.
+fn text(value: Value<'_>) -> String {
+    value.text().map_or_else(String::new, |text| text.into_owned())
+}
+
+/// The task's own, else that of its first image.
+fn revised_prompt(view: &View<'_, '_>, images: &[Image]) -> String {
+    match view.value(Field::RevisedPrompt).text() {
+        Some(prompt) => prompt.into_owned(),
+        None => images
+            .iter()
+            .map(|image| &image.revised_prompt)
+            .find(|prompt| !prompt.is_empty())
+            .cloned()
+            .unwrap_or_default(),
+    }
+}
+
+/// A time to wait, in seconds.
+pub(super) fn seconds(value: Value<'_>) -> Option<Duration> {
+    let seconds = value.number().filter(|seconds| *seconds > 0.0)?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// "code: words" into both; a code alone is all the words there are.
+fn split_code(message: String) -> (String, String) {
+    let is_code = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    match message.split_once(':') {
+        Some((code, words)) if is_code(code) => (code.to_owned(), words.trim().to_owned()),
+        None if is_code(&message) => (message.clone(), message),
+        _ => (String::new(), message),
+    }
+}

@@ -1,0 +1,210 @@
+//! What a dialect sends: submits, looks, cancels; and which references are its own.
+
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
+
+use super::Dialect;
+use super::profile::{Headers, Verb};
+use crate::error::{Error, Result, Status};
+
+/// A request, but for the host and the key.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Outgoing {
+    pub method: Verb,
+    /// Starts with one `/`; the query included.
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Option<Vec<u8>>,
+}
+
+// A body holds prompts and reference images.
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let body = self.body.as_ref().map_or(0, Vec::len);
+        write!(f, "Outgoing({:?} {}, {body} bytes)", self.method, self.path)
+    }
+}
+
+/// Everything but the letters, digits and marks that need no escape anywhere in an address.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Longest task id, bytes.
+const MAX_ID: usize = 512;
+
+impl Dialect {
+    /// The submit of the caller's request. Its members keep their bytes and their order; the dialect's defaults are added
+    /// where it has no member of that name.
+    ///
+    /// # Errors
+    /// `Unsupported` for a dialect without submit; `InvalidArgument` for a request that is no JSON object.
+    pub(crate) fn submit(&self, request_json: &str) -> Result<Outgoing> {
+        let name = &*self.profile.name;
+        let Some(submit) = &self.profile.submit else {
+            return Err(Error::new(Status::Unsupported, format!("{name}: this dialect has no submit")));
+        };
+        let given = members(request_json).map_err(|why| Error::invalid(format!("request: {why}")))?;
+        let has = |member: &str| given.iter().any(|known| known == member);
+        let chose = submit.unless.iter().any(|member| has(member));
+        let lacks = |member: &&String| !chose && !has(member);
+
+        let defaults = submit.body_defaults.iter().filter(|(member, _)| lacks(member));
+        let defaults = defaults.map(|(member, value)| format!("{}:{value}", Value::from(member.as_str())));
+        let body = splice(request_json.trim(), defaults, given.is_empty());
+        let query = submit.query.iter().filter(|(member, _)| lacks(member));
+        Ok(Outgoing {
+            method: Verb::Post,
+            path: with_query(submit.path.to_string(), query.map(|(member, value)| (member.as_str(), value.clone()))),
+            headers: self.headers(Some(&submit.headers), true),
+            body: Some(body.into_bytes()),
+        })
+    }
+
+    /// The look at a task through one of the dialect's paths; a path that it does not have is the first.
+    pub(crate) fn look(&self, path_index: usize, id: &str) -> Outgoing {
+        let poll = &self.profile.poll;
+        let path = poll.paths.get(path_index).or(poll.paths.first()).map_or("/", |path| path);
+        let query = poll.query.iter().map(|(member, value)| (member.as_str(), value.replace("{id}", id)));
+        let body = poll.body.as_ref().map(|body| fill(body, id).to_string().into_bytes());
+        Outgoing {
+            method: poll.method,
+            path: with_query(path.replace("{id}", &escape(id)), query),
+            headers: self.headers(None, body.is_some()),
+            body,
+        }
+    }
+
+    /// How many paths a task can be looked at by.
+    pub(crate) fn poll_paths_len(&self) -> usize {
+        self.profile.poll.paths.len()
+    }
+
+    /// The request that cancels a task; `None` where the service has none.
+    pub(crate) fn cancel(&self, id: &str) -> Option<Outgoing> {
+        let cancel = self.profile.cancel.as_ref()?;
+        let path = cancel.path.replace("{id}", &escape(id));
+        Some(Outgoing { method: cancel.method, path, headers: self.headers(None, false), body: None })
+    }
+
+    /// Whether a text can be a task's id.
+    ///
+    /// # Errors
+    /// `InvalidArgument` with the reason.
+    pub(crate) fn check_id(&self, id: &str) -> Result<()> {
+        let reason = match id {
+            "" => "it is empty",
+            "." | ".." => "a dot segment is no id",
+            _ if id.len() > MAX_ID => "it is longer than 512 bytes",
+            _ if id.contains(char::is_control) => "it has a control character",
+            _ if id.contains('/') => "it has a / and is no address of this service",
+            _ if id.contains(['?', '#']) => "it has a ? or #",
+            _ => return Ok(()),
+        };
+        Err(Error::invalid(format!("task reference: {reason}")))
+    }
+
+    /// The id in a path on the API's origin, if it is one of this dialect's own.
+    pub(crate) fn match_poll_path(&self, path_and_query: &str) -> Option<String> {
+        let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+        let poll = &self.profile.poll;
+        let in_path = poll.paths.iter().find_map(|known| {
+            let (known_path, _) = known.split_once('?').unwrap_or((known, ""));
+            match known_path.split_once("{id}") {
+                Some((before, after)) => path.strip_prefix(before)?.strip_suffix(after),
+                None if known_path == path => {
+                    let members = poll.query.iter().map(|(member, value)| (member.as_str(), value.as_str()));
+                    let own = known.split_once('?').map_or("", |(_, query)| query).split('&');
+                    let own = own.filter_map(|member| member.split_once('='));
+                    let (name, _) = members.chain(own).find(|(_, value)| *value == "{id}")?;
+                    query.split('&').find_map(|member| member.strip_prefix(name)?.strip_prefix('='))
+                }
+                None => None,
+            }
+        });
+        let escaped = in_path.filter(|id| !id.contains(['/', '#']))?;
+        let id = percent_decode_str(escaped).decode_utf8().ok()?;
+        self.check_id(&id).ok().map(|()| id.into_owned())
+    }
+
+    fn headers(&self, more: Option<&Headers>, has_body: bool) -> Vec<(String, String)> {
+        let own = self.profile.headers.iter().chain(more.into_iter().flatten());
+        let own = own.map(|(name, value)| (name.to_string(), value.to_string()));
+        let json = has_body.then(|| ("Content-Type".to_owned(), "application/json".to_owned()));
+        json.into_iter().chain(own).collect()
+    }
+}
+
+fn escape(text: &str) -> String {
+    utf8_percent_encode(text, ESCAPED).to_string()
+}
+
+/// Adds members to a path's query.
+fn with_query<'q>(mut path: String, members: impl Iterator<Item = (&'q str, String)>) -> String {
+    for (name, value) in members {
+        path.push(if path.contains('?') { '&' } else { '?' });
+        path.push_str(&escape(name));
+        path.push('=');
+        path.push_str(&escape(&value));
+    }
+    path
+}
+
+/// Adds members to the text of a JSON object.
+fn splice(object: &str, members: impl Iterator<Item = String>, is_empty: bool) -> String {
+    let mut text = object.strip_suffix('}').unwrap_or(object).trim_end().to_owned();
+    let mut first = is_empty;
+    for member in members {
+        if !first {
+            text.push(',');
+        }
+        text.push_str(&member);
+        first = false;
+    }
+    text.push('}');
+    text
+}
+
+/// A JSON value with the id in the place of `{id}`.
+fn fill(value: &Value, id: &str) -> Value {
+    match value {
+        Value::String(text) => Value::String(text.replace("{id}", id)),
+        Value::Array(list) => list.iter().map(|value| fill(value, id)).collect(),
+        Value::Object(object) => object.iter().map(|(name, value)| (name.clone(), fill(value, id))).collect(),
+        other => other.clone(),
+    }
+}
+
+/// The names of a JSON object's members.
+fn members(json: &str) -> std::result::Result<Vec<String>, String> {
+    struct Names;
+    impl<'de> Visitor<'de> for Names {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Vec<String>, A::Error> {
+            let mut names = Vec::new();
+            while let Some(name) = map.next_key::<String>()? {
+                if names.len() == 1024 {
+                    return Err(A::Error::custom("more than 1024 members"));
+                }
+                map.next_value::<IgnoredAny>()?;
+                names.push(name);
+            }
+            Ok(names)
+        }
+    }
+    if !json.trim_ascii_start().starts_with('{') {
+        return Err("must be a JSON object".to_owned());
+    }
+    let mut de = serde_json::Deserializer::from_str(json);
+    let names = de.deserialize_map(Names).and_then(|names| de.end().map(|()| names));
+    names.map_err(|e| match e.classify() {
+        serde_json::error::Category::Data => "must be a JSON object with at most 1024 members".to_owned(),
+        _ => format!("must be a JSON object; it stops being JSON at line {}, column {}", e.line(), e.column()),
+    })
+}
