@@ -1,0 +1,480 @@
+//! The gateway: which route a request is for, who asks, and which provider's answer it gets.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use base64::Engine;
+use serde_json::{Map, Value};
+
+use super::answer::Answer;
+use super::http::Request;
+use super::limit::{Exceeded, Limit};
+use super::links::{Links, Refused};
+use super::order::{self, Invalid};
+use super::pictures::{Canvas, Pictures};
+use super::scenario::{Fault, Kind, Occasion, Place, Rule, Rules, Stage};
+use super::stats::Stats;
+use super::stop::Stop;
+use super::store::{self, Fate, Moment, Plan, Store, Task};
+use super::{Service, control, dimilinks, lemondata, twist};
+
+/// The key that every route of every provider takes.
+pub(super) const ANY_KEY: &str = "sk-sandbox";
+
+/// Everything that the doors share.
+pub(super) struct Gateway {
+    pub(super) speed: f64,
+    pub(super) seed: u64,
+    /// Seconds of every task, before the speed is applied; none: log-normal.
+    pub(super) duration: Option<f64>,
+    pub(super) doors: [SocketAddr; 3],
+    pub(super) store: Store,
+    pub(super) links: Links,
+    pub(super) pictures: Pictures,
+    pub(super) limit: Limit,
+    pub(super) rules: Rules,
+    pub(super) stats: Stats,
+    pub(super) stop: Arc<Stop>,
+}
+
+/// A refused request, whatever the provider's envelope.
+pub(super) enum Refusal {
+    MissingKey,
+    InvalidKey,
+    UnknownTask,
+    UnknownRoute,
+    NoPrompt,
+    Unreadable,
+    Invalid(Invalid),
+    Limited(Exceeded),
+    /// The documented error of a status.
+    Status(u16),
+}
+
+/// What a path asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Create,
+    Edit,
+    /// `/v1/tasks/{id}`, at both providers.
+    Task,
+    /// `/v1/images/tasks/{id}`, DimiLinks.
+    LegacyTask,
+    /// `/v1/images/generations/{id}`, LemonData.
+    Generation,
+    /// `/v1/images/{id}`, LemonData.
+    PublicImage,
+    Cancel,
+    /// `/p/img/{id}/{index}`, DimiLinks.
+    SignedImage,
+    /// `/generated/{id}-{index}.{extension}`, LemonData.
+    CdnImage,
+    Control,
+    Unknown,
+}
+
+impl Route {
+    /// Where scenarios place it.
+    pub(super) fn place(self) -> Option<Place> {
+        match self {
+            Self::Create | Self::Edit => Some(Place::Create),
+            Self::Task | Self::LegacyTask | Self::Generation | Self::PublicImage => Some(Place::Poll),
+            Self::SignedImage | Self::CdnImage => Some(Place::Image),
+            Self::Cancel => Some(Place::Cancel),
+            Self::Control | Self::Unknown => None,
+        }
+    }
+}
+
+/// One request, understood.
+pub(super) struct Call<'a> {
+    pub(super) gateway: &'a Gateway,
+    pub(super) request: &'a Request<'a>,
+    pub(super) route: Route,
+    pub(super) service: Service,
+    /// As in the path, decoded.
+    pub(super) id: String,
+    /// The place of an image in its task, as in the path.
+    pub(super) index: &'a str,
+}
+
+impl Gateway {
+    /// Answers a request.
+    pub(super) fn answer(&self, request: &Request<'_>) -> Answer {
+        let call = self.understand(request);
+        if call.route == Route::Control {
+            return control::answer(self, request);
+        }
+        let answer = call.answer();
+        self.stats.note(&call, &answer);
+        answer
+    }
+
+    fn understand<'a>(&'a self, request: &'a Request<'a>) -> Call<'a> {
+        let (route, id, index) = read_path(request);
+        let id = percent_encoding::percent_decode_str(id).decode_utf8_lossy().into_owned();
+        let service = match request.door {
+            1 => Service::DimiLinks,
+            2 => Service::LemonData,
+            // The open door: the path, the key or the id tell.
+            _ => match (route, bearer(request)) {
+                (Route::LegacyTask | Route::SignedImage, _) => Service::DimiLinks,
+                (Route::Generation | Route::PublicImage | Route::CdnImage | Route::Cancel, _) => Service::LemonData,
+                (_, Some(key)) if key.starts_with(Service::LemonData.key()) => Service::LemonData,
+                (_, Some(key)) if key.starts_with(Service::DimiLinks.key()) => Service::DimiLinks,
+                _ => self.store.get(&id).map_or(Service::DimiLinks, |task| task.plan.service),
+            },
+        };
+        Call { gateway: self, request, route, service, id, index }
+    }
+
+    /// The origin of a door.
+    pub(super) fn origin(&self, door: usize) -> String {
+        format!("http://{}", self.doors[door.min(2)])
+    }
+}
+
+fn read_path<'a>(request: &Request<'a>) -> (Route, &'a str, &'a str) {
+    let path = request.path;
+    let get = request.method == "GET" || request.method == "HEAD";
+    let one = |rest: &str| !rest.is_empty() && !rest.contains('/');
+    if path.starts_with("/sandbox") {
+        return (Route::Control, "", "");
+    }
+    match (request.method, path) {
+        ("POST", "/v1/images/generations") => return (Route::Create, "", ""),
+        ("POST", "/v1/images/edits") => return (Route::Edit, "", ""),
+        _ => {}
+    }
+    if let Some(id) = path.strip_prefix("/v1/tasks/").filter(|id| one(id)) {
+        match request.method {
+            "DELETE" => return (Route::Cancel, id, ""),
+            _ if get => return (Route::Task, id, ""),
+            _ => {}
+        }
+    }
+    if !get {
+        return (Route::Unknown, "", "");
+    }
+    for (prefix, route) in [
+        ("/v1/images/tasks/", Route::LegacyTask),
+        ("/v1/images/generations/", Route::Generation),
+        ("/v1/images/", Route::PublicImage),
+    ] {
+        if let Some(id) = path.strip_prefix(prefix).filter(|id| one(id)) {
+            return (route, id, "");
+        }
+    }
+    if let Some((id, index)) = path.strip_prefix("/p/img/").and_then(|rest| rest.split_once('/')) {
+        return (Route::SignedImage, id, index);
+    }
+    if let Some(rest) = path.strip_prefix("/generated/") {
+        let name = rest.rsplit_once('.').map_or(rest, |(name, _)| name);
+        let (id, index) = name.rsplit_once('-').unwrap_or((name, ""));
+        return (Route::CdnImage, id, index);
+    }
+    (Route::Unknown, "", "")
+}
+
+/// The key of a request.
+pub(super) fn bearer<'a>(request: &Request<'a>) -> Option<&'a str> {
+    let (scheme, key) = request.header("authorization")?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim()).filter(|key| !key.is_empty())
+}
+
+impl Call<'_> {
+    /// A link to a picture of LemonData, at the door that was asked.
+    pub(super) fn cdn_link(&self, task: &Task, index: usize) -> String {
+        let extension = task.plan.canvas.format.extension();
+        format!("{}/generated/{}-{index}.{extension}", self.gateway.origin(self.request.door), task.id)
+    }
+
+    /// A picture as base64.
+    pub(super) fn base64(&self, task: &Task, index: usize) -> String {
+        base64::engine::general_purpose::STANDARD.encode(self.picture(task, index))
+    }
+
+    fn picture(&self, task: &Task, index: usize) -> Arc<[u8]> {
+        self.gateway.pictures.of(task.plan.service, &task.plan.prompt, index, task.plan.canvas)
+    }
+
+    fn answer(&self) -> Answer {
+        let Some(place) = self.route.place() else {
+            return self.refuse(&Refusal::UnknownRoute);
+        };
+        if place == Place::Create {
+            return self.create();
+        }
+        let task = self.gateway.store.get(&self.id);
+        let moment = task.as_ref().map(|task| task.now());
+        if let (Some(task), Place::Poll) = (&task, place) {
+            task.looks.fetch_add(1, Ordering::Relaxed);
+        }
+        let faults = self.gateway.rules.striking(&Occasion {
+            place,
+            pending: moment.as_ref().is_some_and(|moment| !moment.is_finished()),
+            done: moment.as_ref().is_some_and(Moment::succeeded),
+            reused: self.request.served_before > 0,
+            own: task.as_ref().map_or(&[], |task| &task.plan.rules),
+        });
+        self.with_faults(&faults, task.as_deref(), || {
+            if matches!(self.route, Route::SignedImage | Route::CdnImage) {
+                return self.image(task.as_deref(), &faults);
+            }
+            let known = self.admit().and_then(|key| {
+                let task = task.as_deref().filter(|task| self.may_see(key, task));
+                task.zip(moment.as_ref()).ok_or(Refusal::UnknownTask)
+            });
+            match known {
+                Err(refusal) => self.refuse(&refusal),
+                Ok((task, moment)) => self.look(task, moment),
+            }
+        })
+    }
+
+    /// Lets the faults strike around the honest answer.
+    fn with_faults(&self, faults: &[Arc<Fault>], task: Option<&Task>, honest: impl FnOnce() -> Answer) -> Answer {
+        for fault in faults {
+            self.gateway.stats.strike(fault);
+        }
+        let mut answer = match faults.iter().find(|fault| fault.stage == Stage::Instead) {
+            Some(fault) => twist::instead(self, fault),
+            None => honest(),
+        };
+        for fault in faults {
+            twist::apply(self, fault, task, &mut answer);
+        }
+        answer
+    }
+
+    fn look(&self, task: &Task, moment: &Moment) -> Answer {
+        match (self.service, self.route) {
+            (Service::DimiLinks, Route::Task) => dimilinks::look(self, task, moment),
+            (Service::DimiLinks, Route::LegacyTask) => dimilinks::look_legacy(self, task, moment),
+            (Service::LemonData, Route::Task) => lemondata::look(self, task, moment),
+            (Service::LemonData, Route::Generation) => lemondata::look_generation(self, task, moment),
+            (Service::LemonData, Route::PublicImage) if lemondata::is_public_id(&task.id) => {
+                lemondata::look(self, task, moment)
+            }
+            (Service::LemonData, Route::PublicImage) => self.refuse(&Refusal::UnknownTask),
+            (Service::LemonData, Route::Cancel) => lemondata::cancel(self, task),
+            _ => self.refuse(&Refusal::UnknownRoute),
+        }
+    }
+
+    pub(super) fn refuse(&self, refusal: &Refusal) -> Answer {
+        match self.service {
+            Service::DimiLinks => dimilinks::refuse(refusal, dimilinks::wants_apimart(self.request)),
+            Service::LemonData => lemondata::refuse(refusal),
+        }
+    }
+
+    /// Checks the key and charges the request to it.
+    fn admit(&self) -> Result<&str, Refusal> {
+        let key = bearer(self.request).ok_or(Refusal::MissingKey)?;
+        if !key.starts_with(self.service.key()) && key != ANY_KEY {
+            return Err(Refusal::InvalidKey);
+        }
+        self.gateway.limit.charge(key).map_err(Refusal::Limited)?;
+        Ok(key)
+    }
+
+    /// Tasks are told to the key that made them, and to the key for everything.
+    fn may_see(&self, key: &str, task: &Task) -> bool {
+        task.plan.service == self.service && (task.plan.owner == key || task.plan.owner == ANY_KEY || key == ANY_KEY)
+    }
+
+    fn create(&self) -> Answer {
+        let members = order::members(self.request);
+        let prompt = members.as_ref().and_then(order::prompt).unwrap_or_default();
+        let submit = self.gateway.store.count_submit(self.service, prompt);
+        let own = Rule::in_prompt(prompt, submit);
+        let asynchronous =
+            members.as_ref().is_some_and(|members| self.wish(members).is_ok_and(|wish| wish.asynchronous));
+        let faults = self.gateway.rules.striking(&Occasion {
+            place: Place::Create,
+            pending: false,
+            done: !asynchronous,
+            reused: self.request.served_before > 0,
+            own: &own,
+        });
+        let mut made = None;
+        let mut answer = None;
+        if !faults.iter().any(|fault| fault.stage == Stage::Instead) {
+            answer = Some(
+                self.make(members.as_ref(), submit, own, &faults)
+                    .unwrap_or_else(|refusal| (self.refuse(&refusal), None)),
+            );
+        }
+        let honest = answer.map(|(answer, task)| {
+            made = task;
+            answer
+        });
+        self.with_faults(&faults, made.as_deref(), || honest.unwrap_or_else(|| self.refuse(&Refusal::UnknownRoute)))
+    }
+
+    fn wish(&self, members: &Map<String, Value>) -> Result<Wish, Invalid> {
+        match self.service {
+            Service::DimiLinks => {
+                let wish = dimilinks::wish(self.request, members, self.route == Route::Edit)?;
+                let model = members.get("model").and_then(Value::as_str).unwrap_or("gpt-image-2").to_owned();
+                Ok(Wish {
+                    canvas: wish.canvas,
+                    count: wish.count,
+                    asynchronous: wish.asynchronous,
+                    b64: wish.b64,
+                    model,
+                })
+            }
+            Service::LemonData => {
+                let wish = lemondata::wish(members)?;
+                Ok(Wish {
+                    canvas: wish.canvas,
+                    count: wish.count,
+                    asynchronous: wish.asynchronous,
+                    b64: wish.b64,
+                    model: wish.model,
+                })
+            }
+        }
+    }
+
+    /// Makes a task; answers at once or when it is done.
+    fn make(
+        &self,
+        members: Option<&Map<String, Value>>,
+        submit: u64,
+        own: Vec<Rule>,
+        faults: &[Arc<Fault>],
+    ) -> Result<(Answer, Option<Arc<Task>>), Refusal> {
+        let key = self.admit()?;
+        let members = members.ok_or(Refusal::Unreadable)?;
+        let prompt = order::prompt(members).ok_or(Refusal::NoPrompt)?;
+        let wish = self.wish(members).map_err(Refusal::Invalid)?;
+        let gateway = self.gateway;
+        let chance = store::digest(gateway.seed, self.service, prompt, submit, "time");
+        let seconds = gateway.duration.unwrap_or_else(|| store::usual_seconds(&chance));
+        let mut making = Making {
+            seconds: Some(seconds),
+            fate: Fate::Success,
+            is_video: wish.model.contains("seedance") || wish.model.contains("video"),
+            first_shape: false,
+        };
+        for fault in faults {
+            making.change(self.service, fault);
+        }
+        let scaled = |seconds: f64| Duration::try_from_secs_f64(seconds / gateway.speed).unwrap_or(Duration::MAX / 4);
+        let total = making.seconds.map(scaled);
+        let mut rules = own;
+        rules.extend(gateway.rules.for_each_task());
+        let plan = Plan {
+            service: self.service,
+            owner: key.to_owned(),
+            prompt: prompt.to_owned(),
+            model: wish.model,
+            canvas: wish.canvas,
+            count: wish.count,
+            queue: scaled(making.seconds.unwrap_or(seconds) * 0.1),
+            total,
+            fate: making.fate,
+            is_video: making.is_video,
+            first_shape: making.first_shape,
+            rules,
+            submit,
+        };
+        let task = gateway.store.add(plan, gateway.seed);
+        if wish.asynchronous {
+            let answer = match self.service {
+                Service::DimiLinks => dimilinks::accepted(&task, dimilinks::wants_apimart(self.request)),
+                Service::LemonData => lemondata::accepted(&task),
+            };
+            return Ok((answer, Some(task)));
+        }
+        self.wait_for(&task);
+        let answer = match self.service {
+            Service::DimiLinks => dimilinks::finished(self, &task, wish.b64),
+            Service::LemonData => lemondata::finished(self, &task, wish.b64),
+        };
+        Ok((answer, Some(task)))
+    }
+
+    /// A synchronous create waits as long as the task takes; the control route may end it sooner.
+    fn wait_for(&self, task: &Task) {
+        while !task.now().is_finished() {
+            let step = task.remaining().unwrap_or(Duration::MAX).min(Duration::from_millis(20));
+            if self.gateway.stop.sleep(step) {
+                return;
+            }
+        }
+    }
+
+    fn image(&self, task: Option<&Task>, faults: &[Arc<Fault>]) -> Answer {
+        let task = task.filter(|task| task.plan.service == self.service);
+        let index = if self.route == Route::SignedImage {
+            let (exp, sig) = (self.request.query("exp"), self.request.query("sig"));
+            let now = super::unix_ms();
+            match self.gateway.links.check(&self.id, self.index, exp.as_deref(), sig.as_deref(), now) {
+                Err(Refused::Malformed) => return Answer::empty(400),
+                Err(Refused::Forbidden) => return Answer::empty(403),
+                Ok(index) => Some(index),
+            }
+        } else {
+            self.index.parse().ok()
+        };
+        let found = task.zip(index).filter(|(task, index)| *index < task.plan.count && task.now().succeeded());
+        let Some((task, index)) = found else {
+            return Answer::empty(404);
+        };
+        task.image_gets.fetch_add(1, Ordering::Relaxed);
+        let picture = self.picture(task, index);
+        let media_type = task.plan.canvas.format.media_type();
+        let mut answer = twist::with_range(self.request, media_type, picture, faults);
+        if self.route == Route::SignedImage {
+            answer = answer.header("Cache-Control", "private, max-age=3600").header("X-Upscale", "1k");
+        }
+        answer
+    }
+}
+
+/// What both providers' creates come to.
+struct Wish {
+    canvas: Canvas,
+    count: usize,
+    asynchronous: bool,
+    b64: bool,
+    model: String,
+}
+
+/// A task in the making.
+struct Making {
+    seconds: Option<f64>,
+    fate: Fate,
+    is_video: bool,
+    first_shape: bool,
+}
+
+impl Making {
+    fn change(&mut self, service: Service, fault: &Fault) {
+        let number = || fault.value.trim().parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0);
+        match fault.kind {
+            Kind::Fail => {
+                let code = fault.value.clone();
+                let message = match service {
+                    Service::DimiLinks => dimilinks::message_for(&code),
+                    Service::LemonData => lemondata::message_for(&code),
+                };
+                self.fate = Fate::Failure { message: message.to_owned(), code };
+            }
+            Kind::Cancelled => self.fate = Fate::Cancelled,
+            Kind::Never => self.seconds = None,
+            Kind::Slow => self.seconds = self.seconds.map(|seconds| seconds * number().unwrap_or(10.0)),
+            Kind::Fast => self.seconds = Some(1.0),
+            Kind::Duration => self.seconds = Some(number().unwrap_or(60.0)),
+            Kind::Video => self.is_video = true,
+            Kind::FirstShape => self.first_shape = true,
+            _ => {}
+        }
+    }
+}

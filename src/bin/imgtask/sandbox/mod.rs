@@ -1,0 +1,358 @@
+//! The gateway in a box: `imgtask sandbox`.
+//!
+//! It serves the documented contracts of DimiLinks and LemonData on loopback, and misbehaves on request, so that the tests, the
+//! demo, the examples and a user's own offline tests need no service. It shares no code with the library: its answers come from
+//! the documented shapes, never from the library's reader.
+//!
+//! [`start`] runs one inside this process, [`run`] is the program. Doors, keys, routes, control routes, scenarios and directives
+//! are told by [`help`], which `imgtask sandbox --help` prints; the faults are the table in `scenario.rs`.
+//!
+//! A request goes: `http` (framing) -> `gateway` (which route, who asks) -> `dimilinks` or `lemondata` (what is said) -> `twist`
+//! (what is made of it) -> `answer` (how it travels).
+
+mod answer;
+mod control;
+mod dimilinks;
+mod gateway;
+mod http;
+mod lemondata;
+mod limit;
+mod links;
+mod order;
+mod pictures;
+mod scenario;
+mod stats;
+mod stop;
+mod store;
+mod twist;
+
+use std::fmt::Write as _;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use gateway::{ANY_KEY, Gateway};
+use http::Server;
+use scenario::Rule;
+use stop::Stop;
+
+/// A service that the sandbox plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Service {
+    DimiLinks,
+    LemonData,
+}
+
+impl Service {
+    fn name(self) -> &'static str {
+        match self {
+            Self::DimiLinks => "dimilinks",
+            Self::LemonData => "lemondata",
+        }
+    }
+
+    /// The key it takes; any key that begins so is taken too, and is another user.
+    fn key(self) -> &'static str {
+        match self {
+            Self::DimiLinks => "sk-dimilinks-sandbox",
+            Self::LemonData => "sk-lemondata-sandbox",
+        }
+    }
+}
+
+/// How the sandbox is to behave.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct SandboxOptions {
+    /// First of three ports on 127.0.0.1 (open door, DimiLinks, LemonData); 0 lets the system choose all three.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+    /// How many times faster than real time tasks go: 60 makes a 60 s task take 1 s.
+    #[arg(long, default_value_t = 1.0, value_parser = positive)]
+    pub(crate) speed: f64,
+    /// Seconds that every task takes, before --speed [default: log-normal, median 60].
+    #[arg(long, value_parser = not_negative)]
+    pub(crate) duration: Option<f64>,
+    /// Makes ids and durations the same in every run; they follow from the prompt and how often it was submitted.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// API requests per key in a (scaled) minute, answered 429 beyond; 0: no limit.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) rate_limit: u32,
+    /// Seconds that a signed image link lives (real time).
+    #[arg(long, default_value_t = 86_400.0, value_parser = not_negative)]
+    pub(crate) link_life: f64,
+    /// A fault for everybody, such as http-503*3, image.silent or missing*1/task; may be given again.
+    #[arg(long, value_name = "SCENARIO")]
+    pub(crate) scenario: Vec<String>,
+    /// Stop when standard input ends, whatever it is [default: only if it is a pipe or a socket].
+    #[arg(long)]
+    pub(crate) until_stdin_closes: bool,
+    /// Go on when standard input ends and when the parent process is gone.
+    #[arg(long, conflicts_with = "until_stdin_closes")]
+    pub(crate) keep_running: bool,
+}
+
+impl Default for SandboxOptions {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            speed: 1.0,
+            duration: None,
+            seed: None,
+            rate_limit: 0,
+            link_life: 86_400.0,
+            scenario: Vec::new(),
+            until_stdin_closes: false,
+            keep_running: false,
+        }
+    }
+}
+
+/// A speed: more than nothing.
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
+    let number = not_negative(text)?;
+    if (0.001..=1_000_000.0).contains(&number) { Ok(number) } else { Err("from 0.001 to 1000000".into()) }
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number")?;
+    if (0.0..=1e9).contains(&number) { Ok(number) } else { Err("from 0 to 1000000000".into()) }
+}
+
+/// Where one provider is served.
+#[derive(Clone, Debug)]
+pub(crate) struct ProviderAccess {
+    /// The provider's name in imgtask.
+    pub(crate) name: &'static str,
+    /// `http://127.0.0.1:PORT`.
+    pub(crate) base_url: String,
+    /// A key that it takes.
+    pub(crate) key: &'static str,
+}
+
+/// A sandbox in this process. It stops when this is dropped.
+pub(crate) struct RunningSandbox {
+    /// The open door: every provider, told apart by key and id.
+    pub(crate) url: String,
+    /// A key that every provider takes.
+    pub(crate) key: &'static str,
+    /// The control routes.
+    pub(crate) control: String,
+    /// Each provider with a port of its own.
+    pub(crate) providers: Vec<ProviderAccess>,
+    server: Server,
+}
+
+impl RunningSandbox {
+    /// The line that `imgtask sandbox` prints: one JSON document.
+    pub(crate) fn announcement(&self) -> Value {
+        let providers: serde_json::Map<String, Value> = self
+            .providers
+            .iter()
+            .map(|access| (access.name.to_owned(), json!({ "base_url": access.base_url, "key": access.key })))
+            .collect();
+        json!({ "url": self.url, "key": self.key, "providers": providers, "control": self.control })
+    }
+}
+
+impl Drop for RunningSandbox {
+    fn drop(&mut self) {
+        self.server.close();
+    }
+}
+
+/// Starts a sandbox in this process.
+///
+/// # Errors
+///
+/// A scenario that cannot be read (`InvalidInput`), or a port or a thread that the system refuses.
+pub(crate) fn start(options: &SandboxOptions) -> io::Result<RunningSandbox> {
+    let rules = scenario::Rules::default();
+    for text in &options.scenario {
+        let rule = Rule::read(text).map_err(|message| io::Error::new(io::ErrorKind::InvalidInput, message))?;
+        rules.add(rule);
+    }
+    let port = |door: u16| match options.port {
+        0 => Ok(0),
+        first => {
+            first.checked_add(door).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "--port is too high"))
+        }
+    };
+    let listeners = [http::listen(port(0)?)?, http::listen(port(1)?)?, http::listen(port(2)?)?];
+    let address = |door: usize| listeners[door].local_addr();
+    let doors: [SocketAddr; 3] = [address(0)?, address(1)?, address(2)?];
+    let seed = options.seed.unwrap_or_else(|| unix_ms() ^ (u64::from(std::process::id()) << 40));
+    let secret = Sha256::new().chain_update("links").chain_update(seed.to_le_bytes()).finalize().into();
+    let stop = Arc::new(Stop::default());
+    let gateway = Arc::new(Gateway {
+        speed: options.speed,
+        seed,
+        duration: options.duration,
+        doors,
+        store: store::Store::default(),
+        links: links::Links::new(secret, (options.link_life * 1000.0) as u64),
+        pictures: pictures::Pictures::default(),
+        limit: limit::Limit::new(options.rate_limit, options.speed),
+        rules,
+        stats: stats::Stats::default(),
+        stop: Arc::clone(&stop),
+    });
+    let answering = Arc::clone(&gateway);
+    let mut server = Server::new(Arc::new(move |request: &http::Request<'_>| answering.answer(request)), stop);
+    for (door, listener) in listeners.into_iter().enumerate() {
+        if let Err(error) = server.open(door, listener) {
+            server.close();
+            return Err(error);
+        }
+    }
+    Ok(RunningSandbox {
+        url: gateway.origin(0),
+        key: ANY_KEY,
+        control: format!("{}/sandbox", gateway.origin(0)),
+        providers: providers(&gateway),
+        server,
+    })
+}
+
+fn providers(gateway: &Gateway) -> Vec<ProviderAccess> {
+    let access =
+        |name, door, service: Service| ProviderAccess { name, base_url: gateway.origin(door), key: service.key() };
+    vec![
+        access("dimilinks", 1, Service::DimiLinks),
+        access("dimilinks-legacy", 1, Service::DimiLinks),
+        access("lemondata", 2, Service::LemonData),
+    ]
+}
+
+/// Runs a sandbox until its time is over: the program behind `imgtask sandbox`.
+///
+/// # Errors
+///
+/// As [`start`], and a standard output that takes no line.
+pub(crate) fn run(options: &SandboxOptions) -> io::Result<()> {
+    let sandbox = start(options)?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", sandbox.announcement())?;
+    out.flush()?;
+    drop(out);
+    let over = Arc::new(Stop::default());
+    if !options.keep_running && (options.until_stdin_closes || stdin_is_a_channel()) {
+        let over = Arc::clone(&over);
+        std::thread::Builder::new().name("sandbox-stdin".into()).spawn(move || {
+            let mut sink = [0; 4096];
+            let mut stdin = io::stdin().lock();
+            while matches!(stdin.read(&mut sink), Ok(read) if read > 0) {}
+            over.set();
+        })?;
+    }
+    let parent = parent();
+    while !over.sleep(Duration::from_millis(250)) {
+        if !options.keep_running && parent != self::parent() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Whether standard input is a pipe or a socket: something that a parent holds the other end of. A terminal and /dev/null
+/// are not.
+#[cfg(unix)]
+fn stdin_is_a_channel() -> bool {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileTypeExt;
+    let Ok(owned) = io::stdin().as_fd().try_clone_to_owned() else { return false };
+    let kind = std::fs::File::from(owned).metadata().map(|metadata| metadata.file_type());
+    kind.is_ok_and(|kind| kind.is_fifo() || kind.is_socket())
+}
+
+#[cfg(not(unix))]
+fn stdin_is_a_channel() -> bool {
+    use std::io::IsTerminal;
+    !io::stdin().is_terminal()
+}
+
+/// The parent process, as far as the system tells.
+#[cfg(unix)]
+fn parent() -> Option<u32> {
+    Some(std::os::unix::process::parent_id())
+}
+
+#[cfg(not(unix))]
+fn parent() -> Option<u32> {
+    None
+}
+
+/// Wall time in Unix milliseconds.
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing into a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// What `--help` says after the options.
+pub(crate) fn help() -> String {
+    format!("{}\nScenarios (route, name with its usual value, effect):\n{}", GUIDE, scenario::catalogue_text())
+}
+
+const GUIDE: &str = r#"A gateway on 127.0.0.1 that speaks the documented contracts of DimiLinks and LemonData, for demos and offline tests.
+
+It prints one JSON line and then serves:
+  {"url": ..., "key": ..., "providers": {"dimilinks": {"base_url": ..., "key": ...}, "dimilinks-legacy": ..., "lemondata": ...}, "control": ...}
+
+Doors. Each provider has a port of its own, because image paths are relative to the origin. "url" is a third port that serves
+every provider and tells them apart by key and task id.
+
+Keys. sk-dimilinks-sandbox and sk-lemondata-sandbox; a key that begins so is taken too, and is another user, who cannot see
+the first one's tasks. sk-sandbox is taken everywhere and sees everything.
+
+Routes
+  dimilinks   POST   /v1/images/generations       asynchronous by ?async=true, ?wait_for_result=false, Prefer: respond-async
+                                                  or "wait_for_result": false; ?compat=apimart answers in that shape
+              POST   /v1/images/edits             multipart, synchronous
+              GET    /v1/tasks/{id}               unified
+              GET    /v1/images/tasks/{id}        legacy
+              GET    /p/img/{id}/{i}?exp=&sig=    no key; a new link at every look; 400, 403, 404 without a body
+  lemondata   POST   /v1/images/generations       asynchronous by "async": true
+              POST   /v1/images/edits             JSON or multipart
+              GET    /v1/tasks/{id}, /v1/images/generations/{id}, /v1/images/{id}
+              DELETE /v1/tasks/{id}               only queued video tasks (model "seedance...", or [video] in the prompt)
+              GET    /generated/{id}-{i}.{ext}    no key
+
+Time. A task is queued for a tenth of its time, runs, and ends; a synchronous create answers when it ends. --speed divides
+task times and the minute of --rate-limit; links, delays and Retry-After are in real time.
+
+Pictures. Real PNG, JPEG or WebP of the size asked for ("253x187", "16:9" with resolution 1k, 2k or 4k; at most 4096 a side),
+drawn from the prompt.
+
+End. It stops when standard input ends, if that is a pipe or a socket, and when its parent process is gone; in a terminal press
+Ctrl-C. --keep-running stays; --until-stdin-closes watches a file or /dev/null as well.
+
+Control (no key, JSON)
+  GET    /sandbox/stats                 submits, polls, image_gets, 429s, answers per route and status, faults, and whether
+                                        credentials came with image requests
+  GET    /sandbox/tasks                 each task: state, submits of its prompt, looks, image_gets
+  GET    /sandbox/requests              the last 1024 requests with their headers
+  GET    /sandbox/scenarios             what is active, and what there is
+  POST   /sandbox/scenario              "http-503*3", or {"name","route","value","times","after","each_task"}, or a list
+  DELETE /sandbox/scenario              back to honesty
+  POST   /sandbox/reset                 forgets scenarios, tasks, counts and limits
+  POST   /sandbox/tasks/{id}/finish, /sandbox/tasks/{id}/fail?code=CODE, /sandbox/tasks/{id}/cancel    ends a task now
+
+Scenarios are faults. [route.]name[:value][*times[/task]] with route create, poll, image, cancel or any:
+  http-503*3        the next three API or image requests are answered 503
+  poll.http-429:7   every look is answered 429 with Retry-After: 7
+  image.cut:1000*1  the next image ends after 1000 bytes
+  missing*1/task    the first look at every new task finds nothing
+The same words in brackets in a prompt are directives: they concern that prompt's task alone, so that tests can share a sandbox:
+  "a fox [fail:content_moderation]"   "a fox [duration:3] [poll.http-502*2] [image.drip:5*1]"   "a fox [create.lost-reply*1]"
+"#;
