@@ -1,31 +1,176 @@
 //! The command line `imgtask`.
 
+mod demo;
+mod download;
+mod duration;
+mod exit;
+mod fetch;
+mod finish;
+mod interrupt;
+mod providers;
+mod report;
+mod sandbox;
+mod save;
+mod service;
+mod shell;
+mod submit;
+mod ui;
+mod wait;
+
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+
+use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
-mod sandbox;
+use crate::exit::{Exit, Outcome, Problem};
+use crate::ui::Ui;
 
-/// Gets your image back from an asynchronous image API.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const MORE: &str = "\
+Keys:
+  From the provider's variable (`imgtask providers` names it) or from the first
+  line of --key-file FILE; never from an argument, which every user of the
+  machine can read.
+
+Environment:
+  IMGTASK_PROVIDER   the provider when --provider is not given
+  DIMILINKS_API_KEY, LEMONDATA_API_KEY     the keys
+  DIMILINKS_BASE_URL, LEMONDATA_BASE_URL   other addresses of the services
+  NO_COLOR           no colours
+
+Output:
+  Results go to the standard output, everything else to the standard error.
+
+  --json prints one object a line. Every member is always there; what is not
+  known is null.
+    id, ref            the service's id, and what to give to look again
+    provider           as in --provider
+    state              unknown queued running succeeded failed cancelled expired
+    final              true when the service will not change it any more
+    provider_status    the service's own word
+    progress           0 to 100
+    images[]           index, source_index, url, inline, file_id,
+                       revised_prompt, expires_at, width, height, byte_size,
+                       file: path, media_type, extension, width, height,
+                             byte_size, sha256 (when it was saved)
+    failure            code, type, message, action: none resubmit
+                       change_request check_account
+    created_at, completed_at (Unix seconds), looked_at_ms (milliseconds)
+    revised_prompt, model, conversation_id, billing_id, credit_cost
+    error              why the command has no result: status, message,
+                       http_status, retry_after_ms (-1 fails again, 0 at any
+                       time), provider_code, request_id, task_id
+
+Examples:
+  imgtask demo
+  imgtask submit -p dimilinks --prompt 'a lighthouse in fog' --out fog.png
+  imgtask wait -p lemondata \"$id\" --timeout 10m --json
+
+";
+
+/// Gets your image back from an asynchronous image API
+#[derive(Debug, Parser)]
+#[command(
+    name = "imgtask",
+    version,
+    styles = STYLES,
+    max_term_width = 100,
+    propagate_version = true,
+    infer_subcommands = false,
+    after_help = exit::TABLE,
+    after_long_help = format!("{MORE}{}", exit::TABLE),
+)]
+struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Command {
-    /// A gateway on this machine that speaks the providers' documented contracts, and misbehaves on request.
+    Demo(demo::Demo),
+    Providers(providers::Providers),
+    Submit(submit::Submit),
+    Fetch(fetch::Fetch),
+    Wait(wait::Wait),
+    Download(download::Download),
+    /// A gateway on this machine that speaks the providers' documented contracts, and misbehaves on request
     #[command(after_long_help = sandbox::help())]
     Sandbox(sandbox::SandboxOptions),
 }
 
-fn main() -> std::process::ExitCode {
-    let Command::Sandbox(options) = Arguments::parse().command;
-    match sandbox::run(&options) {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("imgtask sandbox: {error}");
-            std::process::ExitCode::from(2)
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let outcome = refuse_keys(&arguments).and_then(|()| {
+        let cli = Cli::parse_from(arguments);
+        run(cli.command)
+    });
+    let exit = outcome.unwrap_or_else(|problem| {
+        Ui::new(false).problem(&problem);
+        problem.exit
+    });
+    ExitCode::from(exit as u8)
+}
+
+fn run(command: Command) -> Outcome {
+    match command {
+        Command::Demo(demo) => demo.run(),
+        Command::Providers(providers) => providers.run(),
+        Command::Submit(submit) => submit.run(),
+        Command::Fetch(fetch) => fetch.run(),
+        Command::Wait(wait) => wait.run(),
+        Command::Download(download) => download.run(),
+        Command::Sandbox(options) => match sandbox::run(&options) {
+            Ok(()) => Ok(Exit::Done),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Err(Problem::usage(error.to_string())),
+            Err(error) => Err(Problem::new(Exit::Network, format!("the sandbox cannot be served: {error}"))),
+        },
+    }
+}
+
+/// Refuses a key among the arguments before anything else reads, and perhaps repeats, them.
+fn refuse_keys(arguments: &[OsString]) -> Outcome<()> {
+    const NAMES: [&str; 7] = ["--api-key", "--apikey", "--api_key", "--key", "--token", "--bearer", "--auth"];
+    let named = arguments.iter().skip(1).take_while(|argument| *argument != "--").find_map(|argument| {
+        let text = argument.to_str()?;
+        let name = text.split('=').next().unwrap_or(text);
+        NAMES.into_iter().find(|known| name.eq_ignore_ascii_case(known))
+    });
+    match named {
+        None => Ok(()),
+        Some(name) => Err(Problem::usage(format!(
+            "there is no {name}: every user of this machine can read the arguments of a command, and the shell keeps them"
+        ))
+        .hint("put the key into the provider's variable (`imgtask providers` names it), or into a file for --key-file")
+        .hint("if the key was real, make a new one")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_key_among_the_arguments_is_refused_and_not_repeated() {
+        let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+        for arguments in [["imgtask", "--api-key", "sk-canary"], ["imgtask", "wait", "--API-KEY=sk-canary"]] {
+            let problem = refuse_keys(&words(&arguments)).expect_err("refused");
+            assert_eq!(problem.exit, Exit::Usage);
+            assert!(!format!("{problem:?}").contains("canary"));
         }
+        assert!(refuse_keys(&words(&["imgtask", "wait", "--key-file", "key.txt"])).is_ok());
+        assert!(refuse_keys(&words(&["imgtask", "wait", "--", "--key"])).is_ok());
     }
 }

@@ -1,0 +1,69 @@
+//! `imgtask download`: the images of a finished task.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::exit::{Outcome, Problem};
+use crate::finish::Finish;
+use crate::save::Target;
+use crate::service::Service;
+use crate::ui::Ui;
+
+/// Save the images of a task that is done
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Looks once: a task that is not finished ends with 4 (`imgtask wait --out` waits first).
+Prints the path of each saved file. A file under its name is whole and checked, or absent.
+Several images for one file name are numbered: cat-0.png, cat-1.png.
+
+Examples:
+  imgtask download -p dimilinks img_0123456789abcdef01234567 --out cat.png
+  imgtask download -p lemondata \"$id\" --index 0 --out pictures/
+  imgtask download -p dimilinks \"$id\" --out 'pictures/{id}-{index}.{ext}' --force")]
+pub(crate) struct Download {
+    /// The task: its id, or the poll address that the service gave
+    #[arg(value_name = "TASK")]
+    task: String,
+
+    /// Which image, counted from 0, or all
+    #[arg(long, short, value_name = "N", default_value = "all")]
+    index: String,
+
+    /// A file, a folder/, a pattern with {id}, {index}, {ext}, or - for the standard output
+    #[arg(long, short, value_name = "PATH", default_value = ".")]
+    out: PathBuf,
+
+    /// Replace files that exist
+    #[arg(long, short)]
+    force: bool,
+
+    /// Print the task as one JSON object, its files included; `imgtask --help` names its members
+    #[arg(long)]
+    json: bool,
+
+    /// Show no progress
+    #[arg(long, short)]
+    quiet: bool,
+
+    #[command(flatten)]
+    service: Service,
+}
+
+impl Download {
+    pub(crate) fn run(self) -> Outcome {
+        let ui = Ui::new(self.quiet);
+        let index = match self.index.as_str() {
+            "all" => None,
+            number => Some(number.parse().map_err(|_| Problem::usage("--index is a number from 0, or all"))?),
+        };
+        let target = Target::new(&self.out, self.force);
+        target.check(self.json)?;
+        let session = self.service.open()?;
+        let finish = Finish { ui: &ui, session: &session, json: self.json, target: Some(&target), index };
+        match session.client.fetch(&self.task) {
+            Ok(task) => finish.deliver(&task),
+            Err(error) => finish.gave_up(&self.task, error),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Which service a command speaks to, and with which key.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use imgtask::{Client, Options, Status};
+
+use crate::exit::{Exit, Outcome, Problem};
+use crate::{interrupt, shell};
+
+/// Longest key file, bytes.
+const MAX_KEY_FILE: u64 = 64 * 1024;
+/// Longest file of a request or dialect, bytes: an image to image request holds images.
+const MAX_JSON_FILE: u64 = 256 * 1024 * 1024;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Service")]
+pub(crate) struct Service {
+    /// The provider, one of `imgtask providers`
+    #[arg(long, short = 'p', value_name = "NAME", env = "IMGTASK_PROVIDER", hide_env_values = true)]
+    provider: Option<String>,
+
+    /// Another address of the API [env: <NAME>_BASE_URL]
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+
+    /// Read the key from FILE, - is the standard input [default: the provider's variable]
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+
+    /// Speak a dialect of your own, a JSON file, instead of a provider's
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    dialect: Option<PathBuf>,
+
+    /// Go through http://host:port, or `env` for HTTPS_PROXY and its kin
+    #[arg(long, value_name = "URL", help_heading = "Network")]
+    proxy: Option<String>,
+
+    /// Trust the roots of this PEM file instead of the built-in ones
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    ca_file: Option<PathBuf>,
+
+    /// Look at this pace instead of the provider's, at least 1s
+    #[arg(long, value_name = "TIME", value_parser = crate::duration::parse, help_heading = "Network")]
+    interval: Option<Duration>,
+
+    /// Let the API be at a plain http:// address that is not on this machine
+    #[arg(long, help_heading = "Network")]
+    allow_plain_http: bool,
+
+    /// Follow image links into private networks although the API is public
+    #[arg(long, help_heading = "Network")]
+    allow_private_images: bool,
+}
+
+/// A client, and how to reach the same service again.
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    /// The provider's name, as results show it.
+    pub(crate) provider: String,
+    /// The arguments that name the service, ready for a shell.
+    arguments: String,
+}
+
+impl Service {
+    /// Whether the key comes from the standard input.
+    pub(crate) fn reads_stdin(&self) -> bool {
+        self.key_file.as_deref() == Some(Path::new("-"))
+    }
+
+    /// Reads the key and makes the client. Opens no connection.
+    pub(crate) fn open(&self) -> Outcome<Session> {
+        let dialect_json = self.dialect.as_deref().map(|path| read_text(path, MAX_JSON_FILE)).transpose()?;
+        let provider = match (&dialect_json, self.provider.as_deref()) {
+            (Some(json), _) => dialect_name(json),
+            (None, Some(name)) if !name.is_empty() => name.to_string(),
+            _ => {
+                let names: Vec<&str> = imgtask::providers().iter().map(|p| p.name).collect();
+                return Err(Problem::usage("which provider?")
+                    .hint(format!("give --provider NAME or set IMGTASK_PROVIDER: {}", names.join(", "))));
+            }
+        };
+        if self.proxy.as_deref().is_some_and(|proxy| proxy.contains('@')) {
+            return Err(Problem::usage("--proxy with a password: others on this machine can read your arguments")
+                .hint("set HTTPS_PROXY and give --proxy env"));
+        }
+        let api_key = self.key_file.as_deref().map(read_key).transpose()?;
+        let has_key_file = api_key.is_some();
+        let options = Options {
+            provider: if dialect_json.is_some() { String::new() } else { provider.clone() },
+            dialect_json,
+            base_url: self.base_url.clone(),
+            api_key,
+            user_agent: Some(format!("imgtask-cli/{}", env!("CARGO_PKG_VERSION"))),
+            proxy_url: self.proxy.clone(),
+            ca_file: self.ca_file.clone(),
+            poll_interval_ms: self.interval.map_or(0, |time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX)),
+            allow_private_images: self.allow_private_images,
+            allow_plain_http: self.allow_plain_http,
+            ..Options::default()
+        };
+        let client = Client::create(&options).map_err(|error| {
+            let invalid = error.status() == Status::InvalidArgument;
+            let problem = Problem::from(error);
+            let known = imgtask::providers().iter().find(|p| p.name == provider);
+            match known {
+                None if invalid && self.dialect.is_none() => problem.hint("`imgtask providers` lists them"),
+                Some(info) if invalid && !has_key_file && std::env::var_os(info.key_variable).is_none() => problem
+                    .hint(format!("set {}, or give --key-file FILE (- reads the standard input)", info.key_variable)),
+                _ => problem,
+            }
+        })?;
+        interrupt::reaches(&client);
+        Ok(Session { client, provider, arguments: self.arguments() })
+    }
+
+    /// The options that name the service, as they were given; never a key.
+    fn arguments(&self) -> String {
+        let mut words = Vec::new();
+        let mut add = |flag: &str, value: Option<String>| {
+            if let Some(value) = value {
+                words.push(format!("{flag} {}", shell::quote(&value)));
+            }
+        };
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        add("--provider", if self.dialect.is_none() { self.provider.clone() } else { None });
+        add("--dialect", path(&self.dialect));
+        add("--base-url", self.base_url.clone());
+        add("--key-file", path(&self.key_file));
+        add("--proxy", self.proxy.clone());
+        add("--ca-file", path(&self.ca_file));
+        if self.allow_plain_http {
+            words.push("--allow-plain-http".to_string());
+        }
+        if self.allow_private_images {
+            words.push("--allow-private-images".to_string());
+        }
+        words.join(" ")
+    }
+}
+
+impl Session {
+    /// The command that goes on waiting for a task.
+    pub(crate) fn resume(&self, reference: &str) -> String {
+        let reference = shell::quote(reference);
+        let end = if reference.starts_with('-') { "-- " } else { "" };
+        format!("imgtask wait {} {end}{reference}", self.arguments)
+    }
+}
+
+/// The name that a dialect gives itself.
+fn dialect_name(json: &str) -> String {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        name: String,
+    }
+    serde_json::from_str::<Named>(json).map_or_else(|_| "own dialect".to_string(), |named| named.name)
+}
+
+/// The key: the first line of a file or of the standard input.
+fn read_key(path: &Path) -> Outcome<String> {
+    let text = read_text(path, MAX_KEY_FILE)?;
+    let key = text.lines().next().unwrap_or_default().trim();
+    if key.is_empty() {
+        return Err(Problem::usage(format!("the first line of {} holds no key", shown(path))));
+    }
+    Ok(key.to_string())
+}
+
+/// A whole text file, or the standard input for `-`.
+pub(crate) fn read_text(path: &Path, limit: u64) -> Outcome<String> {
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        io::stdin().lock().take(limit + 1).read_to_string(&mut text)
+    } else {
+        File::open(path).and_then(|file| file.take(limit + 1).read_to_string(&mut text))
+    };
+    match read {
+        Ok(length) if length as u64 > limit => {
+            Err(Problem::new(Exit::File, format!("{} is longer than {limit} bytes", shown(path))))
+        }
+        Ok(_) => Ok(text),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(Problem::new(Exit::File, format!("{} is not UTF-8 text", shown(path))))
+        }
+        Err(error) => Err(Problem::file("read", path, &error)),
+    }
+}
+
+/// A whole JSON file of the user's, or the standard input for `-`.
+pub(crate) fn read_json(path: &Path) -> Outcome<String> {
+    read_text(path, MAX_JSON_FILE)
+}
+
+fn shown(path: &Path) -> String {
+    if path == Path::new("-") { "the standard input".to_string() } else { path.display().to_string() }
+}

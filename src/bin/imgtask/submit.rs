@@ -1,0 +1,158 @@
+//! `imgtask submit`: a request becomes a task.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use imgtask::Status;
+use serde_json::{Map, Value};
+
+use crate::duration;
+use crate::exit::{Exit, Outcome, Problem};
+use crate::finish::Finish;
+use crate::report::TaskReport;
+use crate::save::Target;
+use crate::service::{Service, read_json};
+use crate::ui::Ui;
+
+/// Submit a request and print the task's id
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The request is the provider's own JSON. It is sent once: when the answer is lost, the command ends with 9 \
+and never submits again by itself.
+
+Examples:
+  imgtask submit -p dimilinks --prompt 'a lighthouse in fog' --set size=16:9
+  imgtask submit -p lemondata --prompt 'a red fox' --set model=gpt-image-2 --out fox.png
+  imgtask submit -p dimilinks --request request.json --wait --timeout 10m
+  id=$(imgtask submit -p dimilinks --prompt 'a red fox') && imgtask wait -p dimilinks \"$id\"")]
+pub(crate) struct Submit {
+    /// What the image shows
+    #[arg(long, value_name = "TEXT", required_unless_present = "request")]
+    prompt: Option<String>,
+
+    /// Set a member of the request; a value that is JSON is taken as JSON, else as text
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+
+    /// Read the request from FILE, - is the standard input; --prompt and --set replace its members
+    #[arg(long, short, value_name = "FILE")]
+    request: Option<PathBuf>,
+
+    /// Wait for the task and print its images' links
+    #[arg(long, short)]
+    wait: bool,
+
+    /// Wait and save the images to a file, a folder/, a pattern with {id}, {index}, {ext}, or -
+    #[arg(long, short, value_name = "PATH", visible_alias = "download")]
+    out: Option<PathBuf>,
+
+    /// Replace files that exist
+    #[arg(long, short, requires = "out")]
+    force: bool,
+
+    /// Give up waiting after TIME: 90, 90s, 10m, 1h [default: the provider's]
+    #[arg(long, short, value_name = "TIME", value_parser = duration::parse)]
+    timeout: Option<Duration>,
+
+    /// Print the task as one JSON object; `imgtask --help` names its members
+    #[arg(long)]
+    json: bool,
+
+    /// Show no progress
+    #[arg(long, short)]
+    quiet: bool,
+
+    #[command(flatten)]
+    service: Service,
+}
+
+impl Submit {
+    pub(crate) fn run(self) -> Outcome {
+        let ui = Ui::new(self.quiet);
+        let mut target = self.out.as_deref().map(|out| Target::new(out, self.force));
+        if let Some(target) = &target {
+            // Before anything is paid for.
+            target.check(self.json)?;
+        }
+        if self.timeout.is_some() && !self.wait && target.is_none() {
+            return Err(Problem::usage("--timeout is for the wait: give --wait or --out"));
+        }
+        let request = self.request()?;
+        let session = self.service.open()?;
+        let task = match session.client.submit(&request) {
+            Ok(task) => task,
+            Err(error) => {
+                let finish = Finish { ui: &ui, session: &session, json: self.json, target: None, index: None };
+                return match error.status() {
+                    // A task is known only when its id is; otherwise there is nothing to wait for.
+                    Status::Cancelled if error.task_id().is_empty() => Err(Problem::new(
+                        Exit::Interrupted,
+                        "interrupted before the request was sent: nothing was submitted",
+                    )),
+                    _ => finish.gave_up("", error),
+                };
+            }
+        };
+        // An answer with the images in it and no id to ask again: saved, rather than lost.
+        if target.is_none() && task.id.is_empty() && task.images.iter().any(imgtask::Image::is_inline) {
+            ui.warn("the service sent the images at once and they cannot be asked for again: saving them here");
+            target = Some(Target::new(Path::new("."), false));
+        }
+        let waits = self.wait || target.is_some() || task.id.is_empty();
+        let finish = Finish { ui: &ui, session: &session, json: self.json, target: target.as_ref(), index: None };
+        if !waits {
+            ui.result(&match self.json {
+                true => TaskReport::new(&session.provider, &task).line()?,
+                false => crate::shell::clean(&task.id),
+            })?;
+            if !task.state.is_final() {
+                ui.note(&format!("wait for it with: {}", session.resume(&task.id)));
+            }
+            return Ok(Exit::Done);
+        }
+        if task.state.is_final() {
+            return finish.deliver(&task);
+        }
+        // Said at once: whatever happens to this process, the task can be found again.
+        ui.note(&format!("submitted {}", task.id));
+        finish.wait(&task.poll_ref, &task.id, 0, self.timeout)
+    }
+
+    /// The request as JSON.
+    fn request(&self) -> Outcome<String> {
+        let Some(path) = self.request.as_deref() else {
+            return self.edited(Map::new());
+        };
+        if path == Path::new("-") && self.service.reads_stdin() {
+            return Err(Problem::usage("the request and the key cannot both come from the standard input"));
+        }
+        let text = read_json(path)?;
+        let problem = |error: serde_json::Error| {
+            // The position only: the text of such an error quotes the file.
+            Problem::usage(format!(
+                "the request in {} is not a JSON object (line {}, column {})",
+                path.display(),
+                error.line(),
+                error.column()
+            ))
+        };
+        let object: Map<String, Value> = serde_json::from_str(&text).map_err(problem)?;
+        if self.prompt.is_none() && self.set.is_empty() { Ok(text) } else { self.edited(object) }
+    }
+
+    /// `object` with `--prompt` and `--set` put in.
+    fn edited(&self, mut object: Map<String, Value>) -> Outcome<String> {
+        if let Some(prompt) = &self.prompt {
+            object.insert("prompt".to_string(), Value::from(prompt.as_str()));
+        }
+        for pair in &self.set {
+            let (name, value) = pair
+                .split_once('=')
+                .filter(|(name, _)| !name.is_empty())
+                .ok_or_else(|| Problem::usage("--set wants NAME=VALUE").hint("for example: --set size=1024x1024"))?;
+            object.insert(name.to_string(), serde_json::from_str(value).unwrap_or_else(|_| Value::from(value)));
+        }
+        Ok(Value::Object(object).to_string())
+    }
+}

@@ -1,0 +1,216 @@
+//! What the user sees: results on stdout, everything else on stderr.
+//!
+//! Bars and colours only where a terminal is; plain lines otherwise.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use imgtask::{State, Task};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::exit::{Exit, Outcome, Problem};
+use crate::shell::clean;
+
+/// The faces of a word. Names say what a thing is, not how it looks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Face {
+    Good,
+    Bad,
+    Hint,
+    Strong,
+}
+
+impl Face {
+    fn code(self) -> &'static str {
+        match self {
+            Face::Good => "32",
+            Face::Bad => "1;31",
+            Face::Hint => "36",
+            Face::Strong => "1",
+        }
+    }
+}
+
+/// Whether words are coloured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Paint(bool);
+
+impl Paint {
+    /// For stdout.
+    pub(crate) fn out() -> Paint {
+        Paint(io::stdout().is_terminal() && colours_wanted())
+    }
+
+    fn err() -> Paint {
+        Paint(io::stderr().is_terminal() && colours_wanted())
+    }
+
+    /// `text` in its face.
+    pub(crate) fn on(self, face: Face, text: &str) -> String {
+        if self.0 { format!("\x1b[{}m{text}\x1b[0m", face.code()) } else { text.to_string() }
+    }
+}
+
+/// `NO_COLOR` (no-color.org), and terminals that say they cannot.
+fn colours_wanted() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Where a command speaks.
+pub(crate) struct Ui {
+    paint: Paint,
+    /// Bars are drawn.
+    live: bool,
+    quiet: bool,
+    bars: MultiProgress,
+}
+
+impl Ui {
+    pub(crate) fn new(quiet: bool) -> Ui {
+        let live = !quiet && io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let target = if live { ProgressDrawTarget::stderr_with_hz(15) } else { ProgressDrawTarget::hidden() };
+        Ui { paint: Paint::err(), live, quiet, bars: MultiProgress::with_draw_target(target) }
+    }
+
+    /// One line of a result, on stdout. A reader that went away is no problem.
+    pub(crate) fn result(&self, line: &str) -> Outcome<()> {
+        let written = self.bars.suspend(|| {
+            let mut out = io::stdout().lock();
+            writeln!(out, "{line}").and_then(|()| out.flush())
+        });
+        match written {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Problem::new(Exit::File, "cannot write the result to the standard output"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One line about what goes on, on stderr; not with `--quiet`.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet {
+            self.say(&clean(text));
+        }
+    }
+
+    /// As `note`, with a tick before it.
+    pub(crate) fn done(&self, text: &str) {
+        if !self.quiet {
+            let tick = if self.live { format!("{} ", self.paint.on(Face::Good, "✓")) } else { String::new() };
+            self.say(&format!("{tick}{}", clean(text)));
+        }
+    }
+
+    /// Why the result is missing, and what helps. Shown with `--quiet` too.
+    pub(crate) fn problem(&self, problem: &Problem) {
+        self.say(&format!("{} {}", self.paint.on(Face::Bad, "error:"), clean(&problem.message)));
+        for hint in &problem.hints {
+            self.say(&format!("  {} {}", self.paint.on(Face::Hint, "hint:"), clean(hint)));
+        }
+    }
+
+    /// Something the user did not ask for but should know. Shown with `--quiet` too.
+    pub(crate) fn warn(&self, text: &str) {
+        self.say(&format!("{} {}", self.paint.on(Face::Hint, "note:"), clean(text)));
+    }
+
+    /// The progress of one task under a name. `width` keeps several names in line.
+    pub(crate) fn track(&self, name: &str, width: usize) -> Track<'_> {
+        let name = format!("{:width$}", clean(name));
+        let bar = self.live.then(|| {
+            let bar = self.bars.add(ProgressBar::new(100));
+            bar.set_style(self.style(false));
+            bar.set_prefix(name.clone());
+            bar.set_message("submitted");
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        });
+        Track { ui: self, name, bar, last: Mutex::new((State::Unknown, -2)) }
+    }
+
+    fn style(&self, percent: bool) -> ProgressStyle {
+        let gauge = match (percent, self.paint.0) {
+            (true, true) => "{bar:24.cyan/dim} {pos:>3} %",
+            (true, false) => "{bar:24} {pos:>3} %",
+            // As wide as the gauge, for services that tell no percentage.
+            (false, _) => "                              ",
+        };
+        ProgressStyle::with_template(&format!("{{spinner}} {{prefix}}  {gauge}  {{msg:10}} {{elapsed:>4}}"))
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("━╸─")
+            .tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ")
+    }
+
+    fn say(&self, line: &str) {
+        let print = || {
+            // A closed stderr leaves nobody to tell.
+            let _ = writeln!(io::stderr().lock(), "{line}");
+        };
+        if self.live { self.bars.suspend(print) } else { print() }
+    }
+}
+
+/// The progress of one task: a bar on a terminal, a line a change otherwise.
+pub(crate) struct Track<'a> {
+    ui: &'a Ui,
+    name: String,
+    bar: Option<ProgressBar>,
+    last: Mutex<(State, i32)>,
+}
+
+impl Track<'_> {
+    /// A look came back.
+    pub(crate) fn look(&self, task: &Task) {
+        let now = (task.state, task.progress);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last == now {
+            return;
+        }
+        *last = now;
+        match &self.bar {
+            Some(bar) => {
+                bar.set_style(self.ui.style(task.progress >= 0));
+                bar.set_position(task.progress.clamp(0, 100) as u64);
+                bar.set_message(task.state.name());
+            }
+            None if task.progress >= 0 => {
+                self.ui.note(&format!("{}  {} {} %", self.name, task.state, task.progress));
+            }
+            None => self.ui.note(&format!("{}  {}", self.name, task.state)),
+        }
+    }
+
+    /// The task is over for this command; the bar stays away or stands still.
+    pub(crate) fn end(self, word: &str) {
+        if let Some(bar) = self.bar {
+            bar.set_message(word.to_string());
+            bar.finish();
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Rows as a table with its columns in line; the first row is the head.
+pub(crate) fn table(rows: &[Vec<String>], paint: Paint) -> Vec<String> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_string()
+    };
+    rows.iter()
+        .enumerate()
+        .map(|(index, row)| if index == 0 { paint.on(Face::Strong, &line(row)) } else { line(row) })
+        .collect()
+}

@@ -1,0 +1,137 @@
+//! `imgtask wait`: looks until tasks are final.
+
+use std::collections::VecDeque;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::exit::{Exit, Outcome, Problem};
+use crate::finish::Finish;
+use crate::save::Target;
+use crate::service::Service;
+use crate::ui::Ui;
+use crate::{duration, interrupt};
+
+/// Waits that run side by side; further tasks queue.
+const SIDE_BY_SIDE: usize = 32;
+/// Longest list of tasks on the standard input, bytes.
+const MAX_LIST: u64 = 1024 * 1024;
+
+/// Wait until tasks are done, side by side
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Prints a line an image: task id, index and link, with tabs between; with --out the path of each saved file.
+A timeout or Ctrl-C ends the wait, never the task: the same command takes it up again.
+
+Examples:
+  imgtask wait -p dimilinks img_0123456789abcdef01234567
+  imgtask wait -p lemondata \"$id\" --timeout 10m --out pictures/
+  imgtask wait -p dimilinks --json - < ids.txt")]
+pub(crate) struct Wait {
+    /// The tasks: ids, or poll addresses that the service gave; - reads them from the standard input, one a line
+    #[arg(value_name = "TASK", required = true)]
+    tasks: Vec<String>,
+
+    /// Give up after TIME: 90, 90s, 10m, 1h; 0 looks once [default: the provider's]
+    #[arg(long, short, value_name = "TIME", value_parser = duration::parse)]
+    timeout: Option<Duration>,
+
+    /// Save the images to a file, a folder/, a pattern with {id}, {index}, {ext}, or -
+    #[arg(long, short, value_name = "PATH", visible_alias = "download")]
+    out: Option<PathBuf>,
+
+    /// Replace files that exist
+    #[arg(long, short, requires = "out")]
+    force: bool,
+
+    /// Print each task as one JSON object; `imgtask --help` names its members
+    #[arg(long)]
+    json: bool,
+
+    /// Show no progress
+    #[arg(long, short)]
+    quiet: bool,
+
+    #[command(flatten)]
+    service: Service,
+}
+
+impl Wait {
+    pub(crate) fn run(self) -> Outcome {
+        let ui = Ui::new(self.quiet);
+        let target = self.out.as_deref().map(|out| Target::new(out, self.force));
+        if let Some(target) = &target {
+            target.check(self.json)?;
+        }
+        let tasks = self.tasks()?;
+        let session = self.service.open()?;
+        let finish = Finish { ui: &ui, session: &session, json: self.json, target: target.as_ref(), index: None };
+        let begun = Instant::now();
+        let width = tasks.iter().map(|task| task.chars().count()).max().unwrap_or(0);
+        let workers = tasks.len().min(SIDE_BY_SIDE);
+        let queue: Mutex<VecDeque<(usize, String)>> = Mutex::new(tasks.into_iter().enumerate().collect());
+        let ends: Mutex<Vec<(usize, Outcome)>> = Mutex::new(Vec::new());
+        let next = || {
+            if interrupt::pressed() {
+                return None;
+            }
+            queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        };
+        thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| {
+                    while let Some((place, task)) = next() {
+                        let left = self.timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
+                        let end = finish.wait(&task, &shown(&task), width, left);
+                        ends.lock().unwrap_or_else(PoisonError::into_inner).push((place, end));
+                    }
+                });
+            }
+        });
+        let mut ends = ends.into_inner().unwrap_or_else(PoisonError::into_inner);
+        ends.sort_by_key(|(place, _)| *place);
+        let mut exit = if interrupt::pressed() && !queue.into_inner().unwrap_or_else(PoisonError::into_inner).is_empty()
+        {
+            Exit::Interrupted
+        } else {
+            Exit::Done
+        };
+        for (_, end) in ends {
+            exit = exit.and(end?);
+        }
+        Ok(exit)
+    }
+
+    fn tasks(&self) -> Outcome<Vec<String>> {
+        if !self.tasks.iter().any(|task| task == "-") {
+            return Ok(self.tasks.clone());
+        }
+        if self.tasks.len() > 1 {
+            return Err(Problem::usage("- stands for all tasks: give it alone"));
+        }
+        if self.service.reads_stdin() {
+            return Err(Problem::usage("the tasks and the key cannot both come from the standard input"));
+        }
+        let mut list = String::new();
+        std::io::stdin()
+            .lock()
+            .take(MAX_LIST)
+            .read_to_string(&mut list)
+            .map_err(|_| Problem::new(Exit::File, "cannot read the tasks from the standard input"))?;
+        let tasks: Vec<String> =
+            list.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_string).collect();
+        match tasks.is_empty() {
+            true => Err(Problem::usage("the standard input names no task")),
+            false => Ok(tasks),
+        }
+    }
+}
+
+/// A reference as it may be shown: without a query, which may be a signature.
+pub(crate) fn shown(reference: &str) -> String {
+    reference.split(['?', '#']).next().unwrap_or_default().to_string()
+}

@@ -1,0 +1,626 @@
+//! The command line as a user meets it: the real binary against `imgtask sandbox`, every process bounded in time.
+//!
+//! Every run, whatever it is about, also asserts that neither the key nor a link's signature is on the standard error.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_imgtask");
+/// No run takes longer, however busy the machine is.
+const LIMIT: Duration = Duration::from_secs(60);
+/// A key that no sandbox knows; it must never be repeated.
+const CANARY: &str = "sk-canary-5f2d9c";
+
+/// What a run came to.
+struct Run {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Run {
+    /// The exit code, with the output in the message when it is another.
+    #[track_caller]
+    fn ends_with(self, code: i32) -> Run {
+        assert_eq!(self.code, code, "\n-- stdout\n{}\n-- stderr\n{}", self.out, self.err);
+        self
+    }
+
+    #[track_caller]
+    fn says(self, words: &str) -> Run {
+        assert!(self.err.contains(words), "no {words:?} in stderr:\n{}", self.err);
+        self
+    }
+
+    fn lines(&self) -> Vec<&str> {
+        self.out.lines().collect()
+    }
+
+    /// The standard output as JSON objects.
+    #[track_caller]
+    fn objects(&self) -> Vec<Value> {
+        self.out.lines().map(|line| serde_json::from_str(line).expect("a line is a JSON object")).collect()
+    }
+
+    #[track_caller]
+    fn object(&self) -> Value {
+        let mut objects = self.objects();
+        assert_eq!(objects.len(), 1, "{}", self.out);
+        objects.remove(0)
+    }
+}
+
+/// A sandbox of its own for a test.
+struct Sandbox {
+    child: Child,
+    /// The addresses and keys of DimiLinks and LemonData.
+    dimilinks: (String, String),
+    lemondata: (String, String),
+}
+
+impl Sandbox {
+    fn start(arguments: &[&str]) -> Sandbox {
+        let mut child = Command::new(BINARY)
+            .arg("sandbox")
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the sandbox starts");
+        let mut line = String::new();
+        let mut out = BufReader::new(child.stdout.take().expect("piped"));
+        out.read_line(&mut line).expect("the sandbox says where it is");
+        let about: Value = serde_json::from_str(&line).expect("a JSON line");
+        let access = |name: &str| {
+            let text = |member: &str| about["providers"][name][member].as_str().expect(member).to_string();
+            (text("base_url"), text("key"))
+        };
+        Sandbox { dimilinks: access("dimilinks"), lemondata: access("lemondata"), child }
+    }
+
+    /// A sandbox whose tasks take a few tenths of a second.
+    fn quick() -> Sandbox {
+        Sandbox::start(&["--speed", "200"])
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = imgtask(arguments);
+        command.env("DIMILINKS_API_KEY", &self.dimilinks.1).env("LEMONDATA_API_KEY", &self.lemondata.1);
+        command.env("DIMILINKS_BASE_URL", &self.dimilinks.0).env("DIMILINKS_LEGACY_BASE_URL", &self.dimilinks.0);
+        command.env("LEMONDATA_BASE_URL", &self.lemondata.0).env("IMGTASK_PROVIDER", "dimilinks");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        finish(self.command(arguments))
+    }
+
+    /// Submits a prompt and returns the id.
+    #[track_caller]
+    fn task(&self, prompt: &str) -> String {
+        let run = self.run(&["submit", "--prompt", prompt]).ends_with(0);
+        run.out.trim().to_string()
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The binary without anything of this machine's environment that it reads.
+fn imgtask(arguments: &[&str]) -> Command {
+    let mut command = Command::new(BINARY);
+    command.args(arguments).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.ends_with("_API_KEY") || name.ends_with("_BASE_URL") || name.starts_with("IMGTASK_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs a command to its end, or ends it and fails.
+#[track_caller]
+fn finish(mut command: Command) -> Run {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("imgtask starts");
+    collect(child)
+}
+
+#[track_caller]
+fn collect(mut child: Child) -> Run {
+    let out = drain(child.stdout.take().expect("piped"));
+    let err = drain(child.stderr.take().expect("piped"));
+    let status = bounded(&mut child);
+    let run = Run {
+        code: status.code().unwrap_or(-1),
+        out: out.recv_timeout(LIMIT).expect("stdout ends with the process"),
+        err: err.recv_timeout(LIMIT).expect("stderr ends with the process"),
+    };
+    // Every key in these tests begins so; a signed link may be a result, but never a message.
+    assert!(!run.err.contains("sk-") && !run.out.contains("sk-"), "a key:\n{}\n{}", run.out, run.err);
+    assert!(!run.err.contains("sig="), "a signature is on stderr:\n{}", run.err);
+    assert!(!run.err.contains('\x1b') && !run.out.contains('\x1b'), "colours without a terminal");
+    run
+}
+
+fn drain(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (send, receive) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        let _ = send.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    receive
+}
+
+#[track_caller]
+fn bounded(child: &mut Child) -> ExitStatus {
+    let end = Instant::now() + LIMIT;
+    loop {
+        if let Some(status) = child.try_wait().expect("a child can be asked") {
+            return status;
+        }
+        if Instant::now() > end {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("imgtask did not end within {LIMIT:?}");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Fails unless the file is a whole image, with these sides.
+#[track_caller]
+fn assert_image(path: impl AsRef<Path>) -> (u32, u32) {
+    let path = path.as_ref();
+    let reader = image::ImageReader::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let picture = reader.with_guessed_format().expect("readable").decode().expect("a whole image");
+    (picture.width(), picture.height())
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+fn path(folder: &tempfile::TempDir, name: impl AsRef<OsStr>) -> String {
+    folder.path().join(name.as_ref()).to_string_lossy().into_owned()
+}
+
+// The way of a task.
+
+#[test]
+fn submit_prints_the_id_and_nothing_else() {
+    let sandbox = Sandbox::quick();
+    let run = sandbox.run(&["submit", "--prompt", "a fox"]).ends_with(0);
+    assert_eq!(run.lines().len(), 1);
+    assert!(run.out.starts_with("img_"), "{}", run.out);
+    run.says("imgtask wait --provider dimilinks img_");
+}
+
+#[test]
+fn submit_with_out_goes_all_the_way_to_the_file() {
+    let sandbox = Sandbox::quick();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = path(&folder, "fox.png");
+    let run = sandbox
+        .run(&["submit", "--prompt", "a fox", "--set", "size=640x480", "--out", &file, "--interval", "50ms"])
+        .ends_with(0);
+    assert_eq!(run.out.trim(), file);
+    assert_eq!(assert_image(&file), (640, 480));
+    assert_eq!(names(folder.path()), ["fox.png"]);
+}
+
+#[test]
+fn submit_with_wait_prints_the_links() {
+    let sandbox = Sandbox::quick();
+    let run = sandbox.run(&["submit", "--prompt", "a fox", "--wait", "--interval", "50ms"]).ends_with(0);
+    let cells: Vec<&str> = run.out.trim().split('\t').collect();
+    assert_eq!(cells.len(), 3, "{}", run.out);
+    assert!(
+        cells[0].starts_with("img_") && cells[1] == "0" && cells[2].starts_with(&sandbox.dimilinks.0),
+        "{}",
+        run.out
+    );
+}
+
+#[test]
+fn every_provider_goes_from_prompt_to_file() {
+    let sandbox = Sandbox::quick();
+    for (provider, format) in [("dimilinks", "png"), ("dimilinks-legacy", "jpeg"), ("lemondata", "webp")] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pattern = path(&folder, "new/{id}_{index}.{ext}");
+        let format = format!("output_format={format}");
+        let arguments =
+            ["submit", "-p", provider, "--prompt", "a fox", "--set", &format, "-o", &pattern, "--interval", "50ms"];
+        let run = sandbox.run(&arguments).ends_with(0);
+        assert_image(run.out.trim());
+        assert_eq!(names(&folder.path().join("new")).len(), 1);
+    }
+}
+
+#[test]
+fn a_request_comes_from_a_file_or_from_stdin_and_set_replaces_its_members() {
+    let sandbox = Sandbox::quick();
+    let folder = tempfile::tempdir().expect("a folder");
+    let request = path(&folder, "request.json");
+    fs::write(&request, r#"{"prompt": "a fox", "size": "320x200"}"#).expect("written");
+    let file = path(&folder, "a.png");
+    sandbox.run(&["submit", "--request", &request, "-o", &file, "--interval", "50ms"]).ends_with(0);
+    assert_eq!(assert_image(&file), (320, 200));
+
+    let mut command =
+        sandbox.command(&["submit", "--request", "-", "--set", "size=200x320", "-fo", &file, "--interval", "50ms"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("imgtask starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(&fs::read(&request).expect("read")).expect("written");
+    drop(stdin);
+    collect(child).ends_with(0);
+    assert_eq!(assert_image(&file), (200, 320));
+}
+
+#[test]
+fn fetch_says_where_a_task_stands() {
+    let sandbox = Sandbox::quick();
+    let id = sandbox.task("a fox");
+    sandbox.run(&["wait", &id, "--interval", "50ms"]).ends_with(0);
+    let run = sandbox.run(&["fetch", &id]).ends_with(0);
+    for part in [&format!("task      {id}"), "state     succeeded", "progress  100 %", "image 0   http://"] {
+        assert!(run.out.contains(part), "no {part:?} in\n{}", run.out);
+    }
+}
+
+#[test]
+fn wait_takes_several_tasks_side_by_side_from_arguments_or_stdin() {
+    let sandbox = Sandbox::quick();
+    let ids: Vec<String> = (0..3).map(|n| sandbox.task(&format!("fox {n}"))).collect();
+    let run = sandbox.run(&["wait", &ids[0], &ids[1], &ids[2], "--interval", "50ms"]).ends_with(0);
+    let mut seen: Vec<&str> = run.lines().iter().filter_map(|line| line.split('\t').next()).collect();
+    let mut wanted: Vec<&str> = ids.iter().map(String::as_str).collect();
+    seen.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(seen, wanted);
+
+    let mut command = sandbox.command(&["wait", "-", "--json", "--interval", "50ms"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("imgtask starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(ids.join("\n").as_bytes()).expect("written");
+    drop(stdin);
+    assert_eq!(collect(child).ends_with(0).objects().len(), 3);
+}
+
+#[test]
+fn several_images_for_one_name_are_numbered_and_one_can_be_chosen() {
+    let sandbox = Sandbox::quick();
+    let run =
+        sandbox.run(&["submit", "--prompt", "foxes", "--set", "n=2", "--set", "resolution=2k", "--set", "size=64x64"]);
+    let id = run.ends_with(0).out.trim().to_string();
+    sandbox.run(&["wait", &id, "--interval", "50ms"]).ends_with(0);
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = sandbox.run(&["download", &id, "--out", &path(&folder, "fox.png")]).ends_with(0);
+    assert_eq!(names(folder.path()), ["fox-0.png", "fox-1.png"]);
+    assert_eq!(run.lines().len(), 2);
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = sandbox.run(&["download", &id, "--index", "1", "--out", &path(&folder, "")]).ends_with(0);
+    assert_eq!(names(folder.path()), [format!("{id}-1.png")]);
+    assert_image(run.out.trim());
+    sandbox.run(&["download", &id, "--index", "7", "--out", &path(&folder, "x/")]).ends_with(2).says("2");
+}
+
+#[test]
+fn one_image_goes_to_the_standard_output_whole() {
+    let sandbox = Sandbox::quick();
+    let id = sandbox.task("a fox");
+    sandbox.run(&["wait", &id, "--interval", "50ms"]).ends_with(0);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = path(&folder, "piped");
+    let mut command = sandbox.command(&["download", &id, "--out", "-"]);
+    command.stdout(fs::File::create(&file).expect("a file")).stderr(Stdio::null());
+    assert!(bounded(&mut command.spawn().expect("imgtask starts")).success());
+    assert_image(&file);
+    sandbox.run(&["download", &id, "--out", "-", "--json"]).ends_with(2);
+}
+
+#[test]
+fn a_name_that_promises_another_format_is_told() {
+    let sandbox = Sandbox::quick();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = path(&folder, "fox.jpg");
+    let arguments = ["submit", "--prompt", "a fox", "--set", "output_format=png", "-o", &file, "--interval", "50ms"];
+    sandbox.run(&arguments).ends_with(0).says("holds a PNG image");
+}
+
+// JSON.
+
+#[test]
+fn json_has_the_documented_members_and_the_file() {
+    let sandbox = Sandbox::quick();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = path(&folder, "fox.png");
+    let arguments =
+        ["submit", "--prompt", "a fox", "--set", "size=64x48", "--out", &file, "--json", "--interval", "50ms"];
+    let task = sandbox.run(&arguments).ends_with(0).object();
+    let members = [
+        "id",
+        "ref",
+        "provider",
+        "state",
+        "final",
+        "provider_status",
+        "progress",
+        "images",
+        "failure",
+        "created_at",
+        "completed_at",
+        "looked_at_ms",
+        "revised_prompt",
+        "model",
+        "conversation_id",
+        "billing_id",
+        "credit_cost",
+        "error",
+    ];
+    let object = task.as_object().expect("an object");
+    assert_eq!(object.len(), members.len(), "{object:?}");
+    for member in members {
+        assert!(object.contains_key(member), "no member {member}");
+    }
+    assert_eq!((&task["state"], &task["progress"], &task["final"]), (&"succeeded".into(), &100.into(), &true.into()));
+    let image = &task["images"][0];
+    assert_eq!((&image["index"], &image["inline"]), (&0.into(), &false.into()));
+    assert!(image["url"].as_str().is_some_and(|url| url.contains("sig=")), "the link is the result asked for");
+    let saved = &image["file"];
+    assert_eq!((&saved["path"], &saved["media_type"]), (&file.clone().into(), &"image/png".into()));
+    assert_eq!((&saved["width"], &saved["height"]), (&64.into(), &48.into()));
+    assert_eq!(saved["byte_size"], fs::metadata(&file).expect("a file").len());
+    assert_eq!(saved["sha256"].as_str().map(str::len), Some(64));
+}
+
+#[test]
+fn json_tells_a_failure_and_an_error() {
+    let sandbox = Sandbox::quick();
+    let id = sandbox.task("[fail:content_moderation] a fox");
+    let task = sandbox.run(&["wait", "--json", &id, "--interval", "50ms"]).ends_with(3).object();
+    assert_eq!(task["failure"]["action"], "change_request");
+    assert_eq!(task["failure"]["code"], "content_moderation");
+    assert!(task["error"].is_null() && task["progress"].is_null());
+
+    let task = sandbox.run(&["fetch", "--json", "img_000000000000000000000000"]).ends_with(5).object();
+    assert_eq!((&task["error"]["status"], &task["error"]["http_status"]), (&"not_found".into(), &404.into()));
+    assert_eq!(task["error"]["retry_after_ms"], -1);
+}
+
+// Exit codes.
+
+#[test]
+fn usage_mistakes_end_with_2_and_say_what_would_be_right() {
+    let bare = |arguments: &[&str]| finish(imgtask(arguments)).ends_with(2);
+    bare(&["fetch", "img_1"]).says("which provider?").says("dimilinks, dimilinks-legacy, lemondata");
+    bare(&["fetch", "-p", "dimilinks", "img_1"]).says("DIMILINKS_API_KEY");
+    bare(&["fetch", "-p", "nobody", "img_1"]).says("dimilinks");
+    bare(&["wait", "-p", "dimilinks", "img_1", "--timeout", "soon"]).says("90s");
+    bare(&["submit", "-p", "dimilinks"]).says("--prompt");
+    bare(&["submit", "-p", "dimilinks", "--prompt", "x", "--set", "size"]).says("NAME=VALUE");
+    bare(&["submit", "-p", "dimilinks", "--prompt", "x", "--timeout", "5"]).says("--wait");
+    bare(&["submit", "-p", "dimilinks", "--request", "-", "--key-file", "-"]).says("standard input");
+    bare(&["fetch", "-p", "dimilinks", "img_1", "--proxy", "http://u:p@127.0.0.1:1"]).says("--proxy env");
+}
+
+#[test]
+fn a_key_among_the_arguments_is_refused_with_the_reason_and_not_repeated() {
+    for arguments in [
+        &["wait", "--api-key", CANARY, "img_1"][..],
+        &["submit", &format!("--api-key={CANARY}"), "--prompt", "x"],
+        &["--token", CANARY, "fetch", "img_1"],
+    ] {
+        finish(imgtask(arguments)).ends_with(2).says("can read the arguments").says("--key-file");
+    }
+}
+
+#[test]
+fn a_failed_task_ends_with_3_and_says_what_to_do() {
+    let sandbox = Sandbox::quick();
+    for (code, advice) in [
+        ("upstream_error", "submit it again"),
+        ("content_moderation", "change the request"),
+        ("account_forbidden", "check the account"),
+    ] {
+        let id = sandbox.task(&format!("[fail:{code}] a fox"));
+        sandbox.run(&["wait", &id, "--interval", "50ms"]).ends_with(3).says(&id).says(code).says(advice);
+        sandbox.run(&["fetch", &id]).ends_with(3).says(advice);
+        sandbox.run(&["download", &id]).ends_with(3).says(advice);
+    }
+}
+
+#[test]
+fn a_task_that_is_not_finished_ends_with_4_and_says_how_to_go_on() {
+    let sandbox = Sandbox::quick();
+    let id = sandbox.task("[never] a fox");
+    let resume = format!("imgtask wait --provider dimilinks --base-url {} {id}", sandbox.dimilinks.0);
+    let begun = Instant::now();
+    sandbox
+        .run(&["wait", "-p", "dimilinks", "--base-url", &sandbox.dimilinks.0, &id, "-t", "300ms", "--interval", "50ms"])
+        .ends_with(4)
+        .says(&resume);
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    sandbox.run(&["fetch", &id]).ends_with(4);
+    let folder = tempfile::tempdir().expect("a folder");
+    sandbox.run(&["download", &id, "-o", &path(&folder, "fox.png")]).ends_with(4).says("not finished");
+    assert!(names(folder.path()).is_empty());
+}
+
+#[test]
+fn an_unknown_task_ends_with_5() {
+    let sandbox = Sandbox::quick();
+    for command in ["fetch", "wait", "download"] {
+        sandbox.run(&[command, "img_000000000000000000000000"]).ends_with(5).says("provider and the key");
+    }
+}
+
+#[test]
+fn a_refusal_ends_with_6() {
+    let sandbox = Sandbox::quick();
+    let folder = tempfile::tempdir().expect("a folder");
+    let key_file = path(&folder, "key");
+    fs::write(&key_file, format!("{CANARY}\nsecond line\n")).expect("written");
+    sandbox.run(&["fetch", "img_000000000000000000000000", "--key-file", &key_file]).ends_with(6);
+    for (fault, words) in [("http-402", "top up"), ("http-429:7", "7"), ("http-400", "error:")] {
+        let prompt = format!("[create.{fault}] a fox");
+        sandbox.run(&["submit", "--prompt", &prompt]).ends_with(6).says(words);
+    }
+}
+
+#[test]
+fn a_network_fault_ends_with_7() {
+    let sandbox = Sandbox::quick();
+    let gone = "http://127.0.0.1:1";
+    sandbox.run(&["fetch", "img_1", "--base-url", gone]).ends_with(7).says("error:");
+    sandbox.run(&["submit", "--prompt", "a fox", "--base-url", gone]).ends_with(7);
+    sandbox.run(&["submit", "--prompt", "[create.http-500] a fox"]).ends_with(7);
+}
+
+#[test]
+fn a_file_is_never_overwritten_unless_asked_and_that_ends_with_8_before_anything_is_submitted() {
+    let sandbox = Sandbox::quick();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = path(&folder, "mine.png");
+    fs::write(&file, "mine").expect("written");
+    let run = sandbox.run(&["submit", "--prompt", "a fox", "--out", &file]).ends_with(8).says("--force");
+    assert!(!run.err.contains("submitted"), "{}", run.err);
+    assert_eq!(fs::read_to_string(&file).expect("read"), "mine");
+    sandbox.run(&["submit", "--prompt", "a fox", "--out", &path(&folder, "no/such/fox.png")]).ends_with(8);
+
+    let id = sandbox.task("a fox");
+    sandbox.run(&["wait", &id, "--interval", "50ms"]).ends_with(0);
+    let named = folder.path().join(format!("{id}-0.png"));
+    fs::write(&named, "mine").expect("written");
+    sandbox.run(&["download", &id, "--out", &path(&folder, "")]).ends_with(8).says("exists");
+    assert_eq!(fs::read_to_string(&named).expect("read"), "mine");
+    sandbox.run(&["download", &id, "--out", &path(&folder, ""), "--force"]).ends_with(0);
+    assert_image(&named);
+    assert_eq!(names(folder.path()), [named.file_name().expect("a name").to_string_lossy().as_ref(), "mine.png"]);
+}
+
+#[test]
+fn a_key_file_that_is_not_there_ends_with_8_and_an_empty_one_with_2() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = path(&folder, "key");
+    let fetch = |file: &str| finish(imgtask(&["fetch", "-p", "dimilinks", "img_1", "--key-file", file]));
+    fetch(&file).ends_with(8).says("cannot read");
+    fs::write(&file, "  \n").expect("written");
+    fetch(&file).ends_with(2).says("holds no key");
+}
+
+#[test]
+fn a_submit_whose_answer_is_lost_ends_with_9_and_is_not_sent_again() {
+    let sandbox = Sandbox::quick();
+    // A second submit would be answered: that the code is 9 says that there was none.
+    sandbox.run(&["submit", "--prompt", "[lost-reply*1] a fox"]).ends_with(9).says("before submitting again");
+}
+
+#[test]
+fn of_several_tasks_the_first_that_is_not_done_gives_the_code() {
+    let sandbox = Sandbox::quick();
+    let (good, bad) = (sandbox.task("a fox"), sandbox.task("[fail] a hen"));
+    let run = sandbox.run(&["wait", &good, &bad, "img_000000000000000000000000", "--interval", "50ms"]).ends_with(3);
+    assert_eq!(run.lines().len(), 1);
+}
+
+// Ctrl-C.
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_wait_within_a_second_and_says_how_to_go_on() {
+    let sandbox = Sandbox::quick();
+    let id = sandbox.task("[never] a fox");
+    // At the provider's own pace: the wait sleeps for seconds between looks.
+    let mut command = sandbox.command(&["wait", "--provider", "dimilinks", &id]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("imgtask starts");
+    // The first line about the task says that the wait is on.
+    let mut first = [0; 1];
+    let mut err = child.stderr.take().expect("piped");
+    err.read_exact(&mut first).expect("the wait says where the task stands");
+    child.stderr = Some(err);
+    let begun = Instant::now();
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(killed.success());
+    let run = collect(child).ends_with(130);
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    run.says("interrupted").says(&format!("imgtask wait --provider dimilinks {id}"));
+}
+
+// The rest.
+
+#[test]
+fn providers_name_their_variables_and_never_a_key() {
+    let mut command = imgtask(&["providers"]);
+    command.env("DIMILINKS_API_KEY", CANARY);
+    let run = finish(command).ends_with(0);
+    for words in ["dimilinks-legacy", "for old clients", "DIMILINKS_API_KEY", "LEMONDATA_API_KEY", "not set"] {
+        assert!(run.out.contains(words), "no {words:?} in\n{}", run.out);
+    }
+    let mut command = imgtask(&["providers", "--json"]);
+    command.env("DIMILINKS_API_KEY", CANARY);
+    let providers = finish(command).ends_with(0).objects();
+    let find = |name: &str| providers.iter().find(|p| p["name"] == name).unwrap_or_else(|| panic!("no {name}"));
+    assert_eq!((&find("dimilinks")["key_set"], &find("lemondata")["key_set"]), (&true.into(), &false.into()));
+    assert!(find("dimilinks-legacy")["title"].as_str().is_some_and(|title| title.contains("for old clients")));
+}
+
+#[test]
+fn help_teaches_the_exit_codes_and_a_subcommand_shows_examples() {
+    let run = finish(imgtask(&["--help"])).ends_with(0);
+    for words in ["Exit codes:", "9  submitted", "NO_COLOR", "Examples:", "failure"] {
+        assert!(run.out.contains(words), "no {words:?}");
+    }
+    for command in ["demo", "submit", "fetch", "wait", "download"] {
+        assert!(finish(imgtask(&[command, "--help"])).ends_with(0).out.contains("Examples:"), "{command}");
+    }
+}
+
+#[test]
+fn the_demo_makes_valid_images_and_a_page_that_shows_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = path(&folder, "sheet");
+    let run = finish(imgtask(&["demo", "--out", &out, "--speed", "100"])).ends_with(0);
+    let page = fs::read_to_string(folder.path().join("sheet/index.html")).expect("a page");
+    let images: Vec<String> =
+        names(&folder.path().join("sheet")).into_iter().filter(|name| name != "index.html").collect();
+    assert_eq!(images.len(), 6, "{images:?}");
+    for provider in ["dimilinks", "dimilinks-legacy", "lemondata"] {
+        assert!(run.out.contains(provider) && images.iter().any(|name| name.starts_with(&format!("{provider}-1."))));
+    }
+    for image in &images {
+        assert_image(folder.path().join("sheet").join(image));
+        assert!(page.contains(&format!("src=\"{image}\"")), "{image} is not on the page");
+        assert!(run.out.contains(image.as_str()), "{image} is not in the table");
+    }
+    assert!(run.out.contains("index.html") && !page.contains("sig=") && !page.contains("<script"));
+
+    // Again: its own page is replaced, another's is not.
+    finish(imgtask(&["demo", "--out", &out, "--speed", "100", "--quiet"])).ends_with(0);
+    fs::write(folder.path().join("sheet/index.html"), "mine").expect("written");
+    finish(imgtask(&["demo", "--out", &out])).ends_with(8).says("--out");
+    assert_eq!(fs::read_to_string(folder.path().join("sheet/index.html")).expect("read"), "mine");
+}
