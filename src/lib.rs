@@ -12,6 +12,7 @@ mod client;
 #[allow(dead_code, unused_imports)]
 mod dialect;
 mod error;
+mod http;
 #[allow(dead_code)]
 mod poll;
 mod task;

@@ -1,0 +1,338 @@
+//! The only door to the network: one request, one answer, and every fault of the way named.
+//!
+//! HTTP/1.1, the pool and TLS are ureq's; everything that waits is ours, so that a deadline, a stall limit and a stop reach the
+//! look-up, the connect, TLS, the request, the head and the body. No call starts a thread, a kept-alive one costs three system
+//! calls (a look whether the connection is still good, one send, one receive), and no message holds more of an address than host
+//! and port.
+//!
+//! - `url`: addresses, read strictly. `address`: which of them are on the public internet.
+//! - `stop`: the token that ends one call from another thread.
+//! - `proxy`: which proxy is used.
+//! - `resolve`: names to addresses. `connect`: addresses to one socket. `door`: both, a proxy's tunnel and TLS as ureq's connector.
+//! - `ongoing`: the call that this thread is in, and its notes. `transport`: the socket that looks there before it waits.
+//! - `reply`: the answer. `fault`: what went wrong, for people.
+//!
+//! What is sent twice: a request whose reused connection died before a byte of the answer came. A GET is then sent once more on a
+//! new connection; anything else only when no byte of it had been written.
+
+mod address;
+mod connect;
+mod door;
+mod fault;
+mod ongoing;
+mod proxy;
+mod reply;
+mod resolve;
+mod stop;
+#[cfg(test)]
+mod tests;
+mod transport;
+mod url;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::CertificateDer;
+use ureq::config::Config;
+use ureq::http::{self, HeaderName, HeaderValue, header};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, AsSendBody, Proxy};
+
+use self::door::{Door, NoLookup, Shared};
+use self::ongoing::{Ongoing, within};
+use self::resolve::Resolver;
+use crate::error::{Error, Result, Status};
+
+pub(crate) use self::proxy::ProxyChoice;
+pub(crate) use self::reply::{Framing, Reply};
+pub(crate) use self::stop::Stop;
+pub(crate) use self::url::{Origin, Scheme, Url};
+
+/// A head larger than this is refused; it must fit into the input buffer.
+const MAX_HEAD_BYTES: usize = 30 * 1024;
+const INPUT_BYTES: usize = 32 * 1024;
+const OUTPUT_BYTES: usize = 16 * 1024;
+/// What the caller's headers and path may take of the output buffer.
+const MAX_REQUEST_HEAD_BYTES: usize = OUTPUT_BYTES - 1024;
+/// Idle connections of a client at most.
+const MAX_IDLE: usize = 64;
+/// Looks are seconds apart; a server that closes earlier is noticed when its connection is taken.
+const MAX_IDLE_AGE: Duration = Duration::from_secs(30);
+const MAX_CA_FILE_BYTES: u64 = 16 * 1024 * 1024;
+const MAX_TIMEOUT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How a client speaks to the network.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    /// Sent as User-Agent: visible ASCII and spaces, 1 to 256 bytes.
+    pub(crate) user_agent: String,
+    pub(crate) proxy: ProxyChoice,
+    /// PEM file of the trusted roots, `None` for the bundled ones.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// For look-up, connect, tunnel and TLS together; at least a millisecond.
+    pub(crate) connect_timeout: Duration,
+    /// Idle connections to one host that are kept at most, at least 1.
+    pub(crate) max_idle_per_host: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    Get,
+    Post,
+    Put,
+    Delete,
+}
+
+/// What to send.
+pub(crate) struct Request<'a> {
+    pub(crate) method: Method,
+    pub(crate) url: &'a Url,
+    /// Names in any case. Framing (Host, Content-Length and their like) is not the caller's.
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+    pub(crate) body: Option<&'a [u8]>,
+    /// The host must be on the public internet, judged by the address that is connected to. Through a proxy, which looks the
+    /// name up itself, only a literal address and `localhost` can be judged.
+    pub(crate) public_only: bool,
+}
+
+/// Until when, and who may end it.
+pub(crate) struct Call {
+    pub(crate) stop: Arc<Stop>,
+    /// For everything up to the last byte of the body.
+    pub(crate) deadline: Instant,
+    /// Longest time without a byte once a connection stands.
+    pub(crate) stall: Duration,
+    /// Whether the stall limit holds before the first byte of the answer: not for a submit that may take minutes.
+    pub(crate) stall_before_answer: bool,
+}
+
+/// A request without an answer that can be used.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    /// A byte of the request may have reached the host.
+    pub(crate) sent: bool,
+    /// A byte of an answer has come.
+    pub(crate) answered: bool,
+}
+
+/// The door to the network of one client.
+pub(crate) struct Http {
+    /// For the API's own origin.
+    any: Agent,
+    /// For addresses that must be public. With a pool of its own, so that no connection made without that rule serves it.
+    public: Agent,
+    shared: Arc<Shared>,
+    retries: AtomicU64,
+    closed: AtomicBool,
+}
+
+impl Http {
+    /// Checks the settings. Opens no connection and starts no thread.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a user agent, a proxy or a `ca_file` that cannot be used.
+    pub(crate) fn new(settings: &Settings) -> Result<Http> {
+        let user_agent = settings.user_agent.as_str();
+        if user_agent.is_empty() || user_agent.len() > 256 || !is_plain(user_agent) {
+            return Err(Error::invalid("user_agent must be 1 to 256 characters of visible ASCII"));
+        }
+        let proxy = settings.proxy.resolve(|name| std::env::var(name).ok())?;
+        let roots = match &settings.ca_file {
+            Some(path) => Some(read_roots(path)?),
+            None => None,
+        };
+        let connect_timeout = settings.connect_timeout.clamp(Duration::from_millis(1), MAX_TIMEOUT);
+        let shared = Arc::new(Shared { resolver: Resolver::system(), connect_timeout, opened: AtomicU64::new(0) });
+        let agent = || {
+            let config = config(settings, proxy.clone(), roots.clone());
+            Agent::with_parts(config, Door::new(Arc::clone(&shared)), NoLookup)
+        };
+        let (any, public) = (agent(), agent());
+        Ok(Http { any, public, shared, retries: AtomicU64::new(0), closed: AtomicBool::new(false) })
+    }
+
+    /// Sends a request and reads the head of the answer, whatever its status from 200 to 599. Redirects are not followed.
+    ///
+    /// # Errors
+    /// Named by where it happened: `Resolve`, `Connect`, `Proxy`, `Tls`, `Io`, `Protocol`; `Timeout`, `Cancelled`, `Blocked`,
+    /// `Resource`; `InvalidArgument` for headers that cannot be sent; `Closed` after a shutdown.
+    pub(crate) fn send(&self, request: &Request<'_>, call: &Call) -> Result<Reply, Failure> {
+        let repeatable = request.method == Method::Get;
+        let mut fresh = false;
+        loop {
+            let mut ongoing = Some(Ongoing::new(call, request.public_only, repeatable, fresh));
+            let result = match request.body {
+                Some(body) => self.run(request, body, &mut ongoing),
+                // A POST or PUT without a body still says that it has none.
+                None if matches!(request.method, Method::Post | Method::Put) => {
+                    self.run(request, &[][..], &mut ongoing)
+                }
+                None => self.run(request, (), &mut ongoing),
+            };
+            let unsent = |error| Failure { error, sent: false, answered: false };
+            let result = result.map_err(unsent)?;
+            let Some(mut ongoing) = ongoing else {
+                return Err(unsent(Error::new(Status::Panic, "a call was lost")));
+            };
+            let connect_timeout = self.shared.connect_timeout;
+            match result {
+                Ok(response) => {
+                    let host = request.url.uri().authority().cloned();
+                    let host = host.ok_or_else(|| unsent(Error::invalid("the address has no host")))?;
+                    let reply = Reply::new(response, ongoing, host, connect_timeout);
+                    return reply.map_err(|error| Failure { error, sent: true, answered: true });
+                }
+                Err(error) => {
+                    let died = matches!(error, ureq::Error::Io(_)) && ongoing.cause.is_none() && !ongoing.opened;
+                    if died && !ongoing.answered && (repeatable || !ongoing.sent) && !fresh && !self.is_closed() {
+                        fresh = true;
+                        self.retries.fetch_add(1, Ordering::Relaxed);
+                        continue;
+                    }
+                    let error = match self.is_closed() && ongoing.cause.is_none() {
+                        true => Error::new(Status::Closed, "the client was closed"),
+                        false => fault::explain(&mut ongoing, error, request.url.host_and_port(), connect_timeout),
+                    };
+                    return Err(Failure { error, sent: ongoing.sent, answered: ongoing.answered });
+                }
+            }
+        }
+    }
+
+    /// Connections opened so far, those to a proxy included.
+    pub(crate) fn connections_opened(&self) -> u64 {
+        self.shared.opened.load(Ordering::Relaxed)
+    }
+
+    /// Threads that look names up now.
+    pub(crate) fn helper_threads(&self) -> u64 {
+        self.shared.resolver.helpers()
+    }
+
+    /// Requests that were sent a second time because their connection had died.
+    pub(crate) fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
+    }
+
+    /// Closes the idle connections and refuses new calls. Calls under way end by their own tokens.
+    pub(crate) fn shutdown(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.any.clone().shutdown();
+        self.public.clone().shutdown();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// The outer error is a request that cannot be sent at all.
+    fn run(
+        &self,
+        request: &Request<'_>,
+        body: impl AsSendBody,
+        ongoing: &mut Option<Ongoing>,
+    ) -> Result<Result<http::Response<ureq::Body>, ureq::Error>> {
+        let request_for_ureq = build(request, body)?;
+        let agent = if request.public_only { &self.public } else { &self.any };
+        Ok(within(ongoing, || agent.run(request_for_ureq)))
+    }
+}
+
+fn config(settings: &Settings, proxy: Option<Proxy>, roots: Option<RootCerts>) -> Config {
+    let mut tls = TlsConfig::builder();
+    if let Some(roots) = roots {
+        tls = tls.root_certs(roots);
+    }
+    // ureq has no timeout of its own here: each would start a thread per look-up, and ours bound more than its do.
+    Agent::config_builder()
+        .proxy(proxy)
+        .tls_config(tls.build())
+        .user_agent(settings.user_agent.as_str())
+        .accept_encoding("identity")
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .max_response_header_size(MAX_HEAD_BYTES)
+        .input_buffer_size(INPUT_BYTES)
+        .output_buffer_size(OUTPUT_BYTES)
+        .max_idle_connections(MAX_IDLE)
+        .max_idle_connections_per_host(settings.max_idle_per_host.clamp(1, MAX_IDLE))
+        .max_idle_age(MAX_IDLE_AGE)
+        .build()
+}
+
+fn build<B>(request: &Request<'_>, body: B) -> Result<http::Request<B>> {
+    let method = match request.method {
+        Method::Get => http::Method::GET,
+        Method::Post => http::Method::POST,
+        Method::Put => http::Method::PUT,
+        Method::Delete => http::Method::DELETE,
+    };
+    let mut built = http::Request::new(body);
+    *built.method_mut() = method;
+    *built.uri_mut() = request.url.uri().clone();
+    let headers = built.headers_mut();
+    headers.reserve(request.headers.len());
+    let mut bytes = request.url.as_str().len();
+    for (name, value) in request.headers {
+        bytes += name.len() + value.len() + 4;
+        let odd = |what| Error::invalid(format!("a header {what}"));
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| odd("name is not an HTTP token"))?;
+        if FRAMING.contains(&name) {
+            return Err(odd("that frames the request cannot be set"));
+        }
+        let value = Some(*value).filter(|value| is_plain(value)).and_then(|value| HeaderValue::from_str(value).ok());
+        let mut value = value.ok_or_else(|| odd("value must be one line of visible ASCII"))?;
+        value.set_sensitive(true);
+        headers.append(name, value);
+    }
+    if bytes > MAX_REQUEST_HEAD_BYTES {
+        return Err(Error::invalid("the address and the headers are longer than 15 KB together"));
+    }
+    Ok(built)
+}
+
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| matches!(b, b' '..=b'~'))
+}
+
+/// Headers that decide where a message ends or whom it is for.
+const FRAMING: &[HeaderName] = &[
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::TE,
+    header::TRAILER,
+    header::EXPECT,
+    header::CONNECTION,
+    header::UPGRADE,
+    header::ACCEPT_ENCODING,
+    header::USER_AGENT,
+];
+
+fn read_roots(path: &Path) -> Result<RootCerts> {
+    use std::io::Read;
+    let unreadable = |error: std::io::Error| Error::invalid(format!("ca_file cannot be read: {}", error.kind()));
+    let mut pem = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_CA_FILE_BYTES).read_to_end(&mut pem))
+        .map_err(unreadable)?;
+    let mut store = rustls::RootCertStore::empty();
+    let mut roots: Vec<Certificate<'static>> = Vec::new();
+    for item in parse_pem(&pem) {
+        let item = item.map_err(|_| Error::invalid("ca_file is not a valid PEM file"))?;
+        if let PemItem::Certificate(certificate) = item {
+            // A system's bundle may hold a few that rustls does not take.
+            if store.add(CertificateDer::from(certificate.der())).is_ok() {
+                roots.push(certificate);
+            }
+        }
+    }
+    if roots.is_empty() {
+        return Err(Error::invalid("ca_file holds no certificate that can be used as a root"));
+    }
+    Ok(RootCerts::from(roots))
+}

@@ -1,0 +1,427 @@
+//! Addresses, read strictly: what this parser lets through means the same to everyone who handles it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ureq::http::Uri;
+use ureq::http::uri::PathAndQuery;
+
+/// Longest address that is read, bytes.
+const MAX_LEN: usize = 8 * 1024;
+
+/// How to speak to a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+
+    fn default_port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        }
+    }
+}
+
+/// Scheme, host and port: what a key belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Origin {
+    scheme: Scheme,
+    host: String,
+    port: u16,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme.name(), self.host)?;
+        if self.port != self.scheme.default_port() {
+            write!(f, ":{}", self.port)?;
+        }
+        Ok(())
+    }
+}
+
+/// An absolute `http` or `https` address.
+///
+/// Kept in one normal form: scheme and host in lower case, an IPv6 address in its shortest form, no default port, `/` for an
+/// empty path. Path and query stay byte for byte as they came.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Url {
+    text: String,
+    scheme: Scheme,
+    host_end: usize,
+    port: u16,
+    path_start: usize,
+    uri: Uri,
+}
+
+impl Url {
+    /// Reads an address. A fragment is never sent and is cut off.
+    ///
+    /// # Errors
+    /// What is wrong with it, as the end of a sentence that begins with its name; never the value itself.
+    pub(crate) fn parse(value: &str) -> Result<Url, &'static str> {
+        check_characters(value)?;
+        let value = value.split('#').next().unwrap_or_default();
+        let (scheme, rest) = match value.split_once("://") {
+            Some((name, rest)) if name.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
+            Some((name, rest)) if name.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
+            _ => return Err("must begin with https:// or http://"),
+        };
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return Err("must not hold a user name or a password");
+        }
+        let (host, port) = split_port(authority)?;
+        let port = match port {
+            Some(digits) => read_port(digits)?,
+            None => scheme.default_port(),
+        };
+
+        let mut text = String::with_capacity(value.len() + 1);
+        text.push_str(scheme.name());
+        text.push_str("://");
+        push_host(&mut text, host)?;
+        let host_end = text.len();
+        if port != scheme.default_port() {
+            text.push(':');
+            text.push_str(itoa(port, &mut [0; 5]));
+        }
+        let path_start = text.len();
+        if !path.starts_with('/') {
+            text.push('/');
+        }
+        text.push_str(path);
+        check_path(&text[path_start..])?;
+        let uri = Uri::try_from(text.as_str()).map_err(|_| "holds a character that must be percent-encoded")?;
+        Ok(Url { text, scheme, host_end, port, path_start, uri })
+    }
+
+    /// The whole address in its normal form.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The host in lower case; an IPv6 address in its brackets.
+    pub(crate) fn host(&self) -> &str {
+        &self.text[self.scheme.name().len() + 3..self.host_end]
+    }
+
+    /// The port, the scheme's own where the address names none.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `host` or `host:port`, for people.
+    pub(crate) fn host_and_port(&self) -> &str {
+        &self.text[self.scheme.name().len() + 3..self.path_start]
+    }
+
+    /// Begins with `/`.
+    pub(crate) fn path_and_query(&self) -> &str {
+        &self.text[self.path_start..]
+    }
+
+    /// Begins with `/`.
+    pub(crate) fn path(&self) -> &str {
+        self.path_and_query().split('?').next().unwrap_or_default()
+    }
+
+    /// What follows the `?`, `None` without one.
+    pub(crate) fn query(&self) -> Option<&str> {
+        self.path_and_query().split_once('?').map(|(_, query)| query)
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        Origin { scheme: self.scheme, host: self.host().to_owned(), port: self.port }
+    }
+
+    /// Whether both have one scheme, host and port.
+    pub(crate) fn same_origin(&self, other: &Url) -> bool {
+        self.text[..self.path_start] == other.text[..other.path_start]
+    }
+
+    /// 127.0.0.0/8, `[::1]` or `localhost`, which is never looked up.
+    pub(crate) fn is_loopback_host(&self) -> bool {
+        match literal(self.host()) {
+            Some(ip) => ip.is_loopback(),
+            None => self.host() == "localhost",
+        }
+    }
+
+    /// The host where it is an IP address.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        literal(self.host())
+    }
+
+    /// Another path on the same origin, byte for byte. Must begin with `/` and hold no fragment.
+    ///
+    /// # Errors
+    /// As [`Url::parse`].
+    pub(crate) fn with_path_and_query(&self, path_and_query: &str) -> Result<Url, &'static str> {
+        if !path_and_query.starts_with('/') {
+            return Err("must begin with /");
+        }
+        check_characters(path_and_query)?;
+        if path_and_query.contains('#') {
+            return Err("must not hold a fragment");
+        }
+        check_path(path_and_query)?;
+        let mut text = String::with_capacity(self.path_start + path_and_query.len());
+        text.push_str(&self.text[..self.path_start]);
+        text.push_str(path_and_query);
+        if text.len() > MAX_LEN {
+            return Err("is longer than 8 KB");
+        }
+        const ODD: &str = "holds a character that must be percent-encoded";
+        let mut parts = self.uri.clone().into_parts();
+        parts.path_and_query = Some(PathAndQuery::try_from(path_and_query).map_err(|_| ODD)?);
+        let uri = Uri::from_parts(parts).map_err(|_| ODD)?;
+        Ok(Url { text, uri, ..*self })
+    }
+
+    /// The address as a message may show it: a query can be a signature.
+    pub(crate) fn without_query(&self) -> String {
+        self.text[..self.path_start + self.path().len()].to_owned()
+    }
+
+    pub(super) fn uri(&self) -> &Uri {
+        &self.uri
+    }
+}
+
+// A signed query does not belong into a log.
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Url({})", self.without_query())
+    }
+}
+
+fn check_characters(value: &str) -> Result<(), &'static str> {
+    if value.len() > MAX_LEN {
+        return Err("is longer than 8 KB");
+    }
+    if value.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(());
+    }
+    if value.is_ascii() {
+        return Err("holds a space or a control character");
+    }
+    Err("holds a character outside ASCII: write the host in punycode and percent-encode the path")
+}
+
+// A backslash is a slash to some readers of addresses and a plain character to others.
+fn check_path(path_and_query: &str) -> Result<(), &'static str> {
+    match path_and_query.contains('\\') {
+        true => Err("holds a backslash"),
+        false => Ok(()),
+    }
+}
+
+fn split_port(authority: &str) -> Result<(&str, Option<&str>), &'static str> {
+    if authority.starts_with('[') {
+        let end = authority.find(']').ok_or("holds an IPv6 address without its closing bracket")?;
+        let (host, rest) = authority.split_at(end + 1);
+        return match rest.strip_prefix(':') {
+            Some(port) => Ok((host, Some(port))),
+            None if rest.is_empty() => Ok((host, None)),
+            None => Err("holds text between host and port"),
+        };
+    }
+    Ok(match authority.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    })
+}
+
+fn read_port(digits: &str) -> Result<u16, &'static str> {
+    const ODD: &str = "has a port that is not a number from 1 to 65535";
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(ODD);
+    }
+    digits.parse().ok().filter(|port| *port != 0).ok_or(ODD)
+}
+
+fn push_host(text: &mut String, host: &str) -> Result<(), &'static str> {
+    use fmt::Write;
+    if let Some(bare) = host.strip_prefix('[') {
+        let bare = bare.strip_suffix(']').unwrap_or_default();
+        let ip: Ipv6Addr = bare.parse().map_err(|_| "holds brackets without a valid IPv6 address")?;
+        // Writing into a String cannot fail.
+        let _ = write!(text, "[{ip}]");
+        return Ok(());
+    }
+    if host.is_empty() {
+        return Err("has no host");
+    }
+    if host.len() > 253 {
+        return Err("has a host longer than 253 characters");
+    }
+    let mut last = "";
+    for label in host.split('.') {
+        let known = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if label.is_empty() || label.len() > 63 || !label.bytes().all(known) {
+            return Err("has a host that is not a valid name");
+        }
+        last = label;
+    }
+    // What ends in a number is an IPv4 address to some resolvers, in octal, hexadecimal or shortened forms too.
+    let number = last.bytes().all(|b| b.is_ascii_digit())
+        || last.get(..2).is_some_and(|head| head.eq_ignore_ascii_case("0x"))
+            && last[2..].bytes().all(|b| b.is_ascii_hexdigit());
+    if number && host.parse::<Ipv4Addr>().is_err() {
+        return Err("has a host that ends in a number and is not a plain IPv4 address");
+    }
+    text.extend(host.chars().map(|c| c.to_ascii_lowercase()));
+    Ok(())
+}
+
+fn itoa(mut number: u16, digits: &mut [u8; 5]) -> &str {
+    let mut at = digits.len();
+    while number > 0 {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    std::str::from_utf8(&digits[at..]).unwrap_or_default()
+}
+
+/// The address in a host as an address writes it, brackets included.
+pub(super) fn literal(host: &str) -> Option<IpAddr> {
+    match host.strip_prefix('[') {
+        Some(bare) => bare.strip_suffix(']')?.parse().ok().map(IpAddr::V6),
+        None => host.parse().ok().map(IpAddr::V4),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_kept_in_one_normal_form() {
+        let url = Url::parse("HTTPS://API.Example.com:443/v1/Tasks/7?sig=%2F+a&b=#top").unwrap();
+        assert_eq!(url.as_str(), "https://api.example.com/v1/Tasks/7?sig=%2F+a&b=");
+        assert_eq!((url.scheme(), url.host(), url.port()), (Scheme::Https, "api.example.com", 443));
+        assert_eq!((url.path(), url.query()), ("/v1/Tasks/7", Some("sig=%2F+a&b=")));
+        assert_eq!(url.origin().to_string(), "https://api.example.com");
+        assert_eq!(url.without_query(), "https://api.example.com/v1/Tasks/7");
+        assert_eq!(format!("{url:?}"), "Url(https://api.example.com/v1/Tasks/7)");
+
+        let url = Url::parse("http://127.0.0.1:8080?x=1").unwrap();
+        assert_eq!((url.as_str(), url.host_and_port()), ("http://127.0.0.1:8080/?x=1", "127.0.0.1:8080"));
+        assert_eq!(url.origin().to_string(), "http://127.0.0.1:8080");
+
+        let url = Url::parse("https://[0:0::0:1]:65535").unwrap();
+        assert_eq!((url.as_str(), url.host(), url.port()), ("https://[::1]:65535/", "[::1]", 65535));
+    }
+
+    #[test]
+    fn what_is_not_a_plain_address_is_refused() {
+        for value in [
+            "",
+            "example.com",
+            "//example.com",
+            "ftp://example.com",
+            "file:///etc/passwd",
+            "javascript:alert(1)",
+            "http:/x",
+            "https:///path",
+            "https://",
+            "https://:80/",
+            "https://user@example.com/",
+            "https://u:p@example.com/",
+            "https://example.com:0/",
+            "https://example.com:99999/",
+            "https://example.com:80abc/",
+            "https://example.com:-1/",
+            "https://example.com:/",
+            "https://example.com:+80/",
+            "https://example.com:80:80/",
+            "https://[::1",
+            "https://[::1]x/",
+            "https://[::1%25eth0]/",
+            "https://[127.0.0.1]/",
+            "https://exa mple.com/",
+            "https://example.com/a b",
+            "https://example.com/\n",
+            "https://example.com/\0",
+            "https://b\u{fc}cher.example/",
+            "https://example.com/\u{e9}",
+            "https://a..b/",
+            "https://.example.com/",
+            "https://example.com./",
+            "https://ex%61mple.com/",
+            "https://127.1/",
+            "https://0x7f000001/",
+            "https://2130706433/",
+            "https://0177.0.0.1/",
+            "https://127.0.0.1./",
+            "https://1.2.3.4.5/",
+            "https://a.0x7f/",
+            "https://example.com\\@evil.example/",
+            "https://example.com/\\evil",
+            "https://example.com/<a>",
+            "https://example.com/?q=<",
+        ] {
+            assert!(Url::parse(value).is_err(), "{value:?}");
+        }
+        assert!(Url::parse(&format!("https://example.com/{}", "a".repeat(MAX_LEN))).is_err());
+        assert!(Url::parse(&format!("https://{}.example/", "a".repeat(64))).is_err());
+    }
+
+    #[test]
+    fn a_refusal_never_shows_the_value() {
+        for value in
+            ["https://canary@example.com/", "https://example.com:canary/", "canary", "https://example.com/canary x"]
+        {
+            assert!(!Url::parse(value).unwrap_err().contains("canary"));
+        }
+    }
+
+    #[test]
+    fn another_path_stays_on_its_origin_byte_for_byte() {
+        let base = Url::parse("https://api.example.com:8443/v1").unwrap();
+        let url = base.with_path_and_query("/p/img?exp=1&sig=a%2Fb==").unwrap();
+        assert_eq!(url.as_str(), "https://api.example.com:8443/p/img?exp=1&sig=a%2Fb==");
+        assert_eq!(url.uri().to_string(), url.as_str());
+        assert!(url.same_origin(&base));
+        assert_eq!(base.with_path_and_query("//evil.example/x").unwrap().host(), "api.example.com");
+        for value in ["", "x", "?a", "http://evil.example/", "/a b", "/a#b", "/a\\b", "/a\r\nb", "/\u{e9}"] {
+            assert!(base.with_path_and_query(value).is_err(), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn origins_differ_by_scheme_host_and_port() {
+        let origin = |value: &str| Url::parse(value).unwrap().origin();
+        assert_eq!(origin("https://a.example/x"), origin("https://A.example:443/y?z"));
+        assert_ne!(origin("https://a.example/"), origin("http://a.example/"));
+        assert_ne!(origin("https://a.example/"), origin("https://a.example:444/"));
+        assert_ne!(origin("https://a.example/"), origin("https://b.a.example/"));
+        assert!(!Url::parse("https://a.example").unwrap().same_origin(&Url::parse("https://a.example.evil").unwrap()));
+    }
+
+    #[test]
+    fn loopback_is_known_by_its_host() {
+        for value in ["http://127.0.0.1/", "http://127.9.9.9:1/", "http://[::1]/", "http://LocalHost:80/"] {
+            assert!(Url::parse(value).unwrap().is_loopback_host(), "{value}");
+        }
+        for value in ["http://128.0.0.1/", "http://localhost.example/", "http://[::2]/", "http://notlocalhost/"] {
+            assert!(!Url::parse(value).unwrap().is_loopback_host(), "{value}");
+        }
+    }
+}
