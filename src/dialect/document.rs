@@ -116,19 +116,33 @@ fn pointer_to(path: &Path) -> String {
     path.iter().map(step).collect()
 }
 
-/// What is wrong with the value at the place, without the value: somebody may have put a key there.
+/// What is wrong at the place, without the value there: somebody may have put a key into it.
 fn words(e: &serde_json::Error) -> String {
     let text = e.to_string();
-    let text = text.split(" at line ").next().unwrap_or_default();
+    let text = text.rsplit_once(" at line ").map_or(&*text, |(text, _)| text);
     let quoted = || text.split('`').nth(1).unwrap_or_default();
-    let expected = text.split_once(", expected ").map(|(_, expected)| expected.replace('`', ""));
+    let expected = text.rsplit_once(", expected ").map(|(_, expected)| expected.replace('`', ""));
     match expected {
         Some(known) if text.starts_with("unknown field") => {
-            format!("unknown member; here are {}", known.trim_start_matches("one of "))
+            format!("unknown member; known are {}", known.trim_start_matches("one of "))
         }
-        Some(expected) => format!("must be {expected}"),
+        Some(expected) => format!("must be {}", in_json_words(&expected)),
         None if text.starts_with("missing field") => format!("{} is missing", quoted()),
         None if text.starts_with("duplicate field") => format!("{} is given twice", quoted()),
         None => text.to_owned(),
+    }
+}
+
+/// A type as a writer of JSON calls it.
+fn in_json_words(expected: &str) -> &str {
+    match expected {
+        "u16" | "u32" | "u64" => "a whole number, 0 to 4294967295",
+        "f64" => "a number",
+        "a boolean" => "true or false",
+        "a map" => "an object",
+        "a sequence" => "a list",
+        "a tuple of size 2" => "a pair",
+        _ if expected.starts_with("struct ") => "an object",
+        _ => expected,
     }
 }

@@ -151,8 +151,10 @@ pub(crate) struct Read {
     pub root: Pointers,
     /// An envelope's own code, and the values that mean success. Pointer from the body.
     pub envelope_ok: Option<Envelope>,
+    /// The task's id, a text or a number.
     #[serde(deserialize_with = "pointers")]
     pub id: Pointers,
+    /// The status word: a text, a number or a boolean.
     #[serde(deserialize_with = "pointers")]
     pub status: Pointers,
     /// Status words of this service, over the shared vocabulary. Numbers and booleans as their JSON text.
@@ -165,24 +167,34 @@ pub(crate) struct Read {
     /// Truthy: the task failed, although the status says success or nothing.
     #[serde(deserialize_with = "pointers")]
     pub failed_if: Pointers,
+    /// How far the task is; a number, or a text with or without a percent sign.
     #[serde(deserialize_with = "pointers")]
     pub progress: Pointers,
     /// What 100 % is: 100, or 1 for fractions. Percent texts are always read as such.
     pub progress_scale: f64,
+    /// Where the images are.
     pub images: Images,
+    /// Where a failed task says why.
     pub error: ErrorPointers,
+    /// Seconds, milliseconds or RFC 3339; 0 for not yet.
     #[serde(deserialize_with = "pointers")]
     pub created_at: Pointers,
+    /// As `created_at`; read of a task that has ended only.
     #[serde(deserialize_with = "pointers")]
     pub completed_at: Pointers,
+    /// The model that works on it.
     #[serde(deserialize_with = "pointers")]
     pub model: Pointers,
+    /// The prompt as the service rewrote it, also while pending. Default: that of the first image.
     #[serde(deserialize_with = "pointers")]
     pub revised_prompt: Pointers,
+    /// The upstream conversation.
     #[serde(deserialize_with = "pointers")]
     pub conversation_id: Pointers,
+    /// The id of the charge.
     #[serde(deserialize_with = "pointers")]
     pub billing_id: Pointers,
+    /// The service's credits.
     #[serde(deserialize_with = "pointers")]
     pub credit_cost: Pointers,
     /// Seconds to wait before the next look.
@@ -238,18 +250,25 @@ pub(crate) struct Images {
     /// The rest is relative to one item. An item that is a string is its url; a url that is an array gives one image each.
     #[serde(deserialize_with = "pointers")]
     pub url: Pointers,
+    /// The image itself. Goes before `url`.
     #[serde(deserialize_with = "pointers")]
     pub base64: Pointers,
+    /// The service's id of the file.
     #[serde(deserialize_with = "pointers")]
     pub file_id: Pointers,
+    /// The prompt as the service rewrote it.
     #[serde(deserialize_with = "pointers")]
     pub revised_prompt: Pointers,
+    /// When the link expires, as `created_at`. Default: the link's own query member `exp`.
     #[serde(deserialize_with = "pointers")]
     pub expires_at: Pointers,
+    /// Pixels across.
     #[serde(deserialize_with = "pointers")]
     pub width: Pointers,
+    /// Pixels down.
     #[serde(deserialize_with = "pointers")]
     pub height: Pointers,
+    /// Length of the encoded image.
     #[serde(deserialize_with = "pointers")]
     pub byte_size: Pointers,
     /// A JSON text in which `items` are, instead of the body.
@@ -294,10 +313,13 @@ pub(crate) enum ImageAuth {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ErrorPointers {
+    /// The words for people.
     #[serde(deserialize_with = "pointers")]
     pub message: Pointers,
+    /// The code for programs.
     #[serde(deserialize_with = "pointers")]
     pub code: Pointers,
+    /// The class of error.
     #[serde(rename = "type", deserialize_with = "pointers")]
     pub kind: Pointers,
     /// Whether a message "code: words" carries the code.
@@ -543,7 +565,7 @@ impl<'de> Deserialize<'de> for Action {
     }
 }
 
-/// A list that is not empty, or its only member alone.
+/// A list that is not empty.
 fn one_or_more<'de, D, T>(d: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Dialect;
 use super::pointer::{Pointer, Step};
 use super::profile::Profile;
-use super::reader::Found;
+use super::reader::{Found, Unreadable};
 use super::reading::seconds;
 use super::trie::{Builder, Mark, Trie};
 use super::value::Value;
@@ -71,12 +71,13 @@ impl Dialect {
         let Ok(found) = self.refusals.read(&body) else { return Refusal::default() };
         let value = |field| self.refusals.value(&found, field);
         let line = |field, limit| value(field).text().map_or_else(String::new, |text| one_line(&text, limit));
-        let code = line(Field::Code, MAX_WORD);
+        let (code, kind) = (line(Field::Code, MAX_WORD), line(Field::Kind, MAX_WORD));
+        let word = if code.is_empty() { &kind } else { &code };
         Refusal {
             message: line(Field::Message, MAX_MESSAGE),
-            not_found: self.profile.not_found_codes.iter().any(|known| known.eq_ignore_ascii_case(&code)),
+            not_found: self.profile.not_found_codes.iter().any(|known| known.eq_ignore_ascii_case(word)),
             code,
-            kind: line(Field::Kind, MAX_WORD),
+            kind,
             request_id: line(Field::RequestId, MAX_WORD),
             retryable: match value(Field::Retryable) {
                 Value::Bool(retryable) => Some(retryable),
@@ -135,7 +136,7 @@ impl RefusalPlan {
         Some(RefusalPlan { trie: builder.build()?, slots })
     }
 
-    fn read<'a>(&self, body: &'a str) -> Result<Found<'a>, super::reader::Unreadable> {
+    fn read<'a>(&self, body: &'a str) -> Result<Found<'a>, Unreadable> {
         Found::read(&self.trie, self.slots.iter().map(Vec::len).sum(), 0, body)
     }
 

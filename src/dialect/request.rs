@@ -123,7 +123,9 @@ impl Dialect {
                 None => None,
             }
         });
-        let escaped = in_path.filter(|id| !id.contains(['/', '#']))?;
+        // Where submits go is no task, although it can look like the path of one.
+        let is_submit = self.profile.submit.as_ref().is_some_and(|submit| *submit.path == *path);
+        let escaped = in_path.filter(|id| !is_submit && !id.contains(['/', '#']))?;
         let id = percent_decode_str(escaped).decode_utf8().ok()?;
         self.check_id(&id).ok().map(|()| id.into_owned())
     }

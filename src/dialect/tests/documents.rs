@@ -1,0 +1,132 @@
+//! A wrong document says what is wrong, and where.
+
+use super::*;
+use crate::error::Status;
+
+#[test]
+fn every_built_in_dialect_is_a_valid_document() {
+    let names: Vec<&str> = Dialect::builtins().iter().map(|dialect| &*dialect.profile().name).collect();
+    assert_eq!(names, ["dimilinks", "dimilinks-legacy", "lemondata"]);
+}
+
+#[test]
+fn a_document_error_names_the_pointer_and_what_would_be_right() {
+    let whole = |rest: &str| format!(r#"{{"name":"x","poll":{{"paths":["/{{id}}"]}}{rest}}}"#);
+    let poll = |poll: &str| format!(r#"{{"name":"x","poll":{poll}}}"#);
+    for (document, message) in [
+        ("".to_owned(), "not JSON from line 1, column 0 on"),
+        ("{\n]".to_owned(), "not JSON from line 2, column 1 on"),
+        (whole("") + "x", "not JSON from line 1, column 40 on"),
+        ("[]".to_owned(), "must be an object"),
+        ("{}".to_owned(), "name is missing"),
+        (r#"{"name":"x"}"#.to_owned(), "poll is missing"),
+        (poll("{}"), "/poll: paths is missing"),
+        (poll("[]"), "/poll: must be an object"),
+        (poll(r#"{"paths":["/x"]}"#), "/poll/paths/0: must contain {id}"),
+        (poll(r#"{"paths":["/{id}","/{id}/{id}"]}"#), "/poll/paths/1: must contain {id} once"),
+        (poll(r#"{"paths":["{id}"]}"#), "/poll/paths/0: must start with one /"),
+        (poll(r#"{"paths":["//h/{id}"]}"#), "/poll/paths/0: must start with one /"),
+        (poll(r#"{"paths":["/{id} "]}"#), "/poll/paths/0: must be printable ASCII without spaces and fragment"),
+        (poll(r#"{"paths":[]}"#), "/poll/paths: must not be empty"),
+        (poll(r#"{"paths":"/{id}"}"#), "/poll/paths: must be a list"),
+        (poll(r#"{"paths":["/{id}"],"method":"PATCH"}"#), "/poll/method: must be one of GET, POST, PUT, DELETE"),
+        (
+            poll(r#"{"pahts":[]}"#),
+            "/poll/pahts: unknown member; known are method, paths, query, body, follow, follow_hosts",
+        ),
+        (whole(r#","dialect":2"#), "/dialect: this library reads version 1"),
+        (whole(r#","name":"y""#), "name is given twice"),
+        (whole(r#","read":{"status":["/a",3]}"#), "/read/status/1: must be a string"),
+        (whole(r#","read":{"status":3}"#), "/read/status: must be a JSON pointer or a list of them"),
+        (whole(r#","read":{"status":"status"}"#), "/read/status: must be a JSON pointer: empty, or starting with /"),
+        (whole(r#","read":{"status":"/a~b"}"#), "/read/status: ~ in a JSON pointer must be written ~0"),
+        (
+            whole(r#","read":{"words":{"a/b":"finished"}}"#),
+            "/read/words/a~1b: must be unknown, queued, running, succeeded, failed, cancelled or expired",
+        ),
+        (whole(r#","read":{"progress_scale":0}"#), "/read/progress_scale: must be more than 0"),
+        (
+            whole(r#","read":{"error":{"action_codes":{"a":"cry"}}}"#),
+            "/read/error/action_codes/a: must be resubmit, change_request or check_account",
+        ),
+        (whole(r#","read":{"images":{"auth":"always"}}"#), "/read/images/auth: must be never or same_origin"),
+        (whole(r#","http":{"99":"gone"}"#), "/http/99: must be an HTTP status, 100 to 599"),
+        (whole(r#","http":{"404":"gona"}"#), "/http/404: must be one of ok, gone, rate_limited, retry, stop"),
+        (whole(r#","timing":{"floor_ms":-1}"#), "/timing/floor_ms: must be a whole number, 0 to 4294967295"),
+        (whole(r#","timing":{"wait_timeout_ms":0}"#), "/timing/wait_timeout_ms: must not be 0"),
+        (whole(r#","timing":{"intervals_ms":[[0,1],[0,2]]}"#), "/timing/intervals_ms: ages must rise from 0"),
+        (whole(r#","timing":{"intervals_ms":[[0]]}"#), "/timing/intervals_ms/0: must be a pair"),
+        (whole(r#","headers":{"a b":"c"}"#), "/headers/a b: must be a header name"),
+        (whole(r#","headers":{"a":"b\r\nc: d"}"#), "/headers/a: must be printable ASCII on one line"),
+        (whole(r#","headers":{"authorization":"x"}"#), "/headers/authorization: this header is set by the library"),
+        (whole(r#","base_url":"example.com""#), "/base_url: must start with https:// or http://"),
+        (whole(r#","key_variable":"my key""#), "/key_variable: must be capital letters, digits and _"),
+        (whole(r#","cancel":{"path":"/x"}"#), "/cancel/path: must contain {id}"),
+        (
+            r#"{"name":"My Service","poll":{"paths":["/{id}"]}}"#.to_owned(),
+            "/name: must be 1 to 64 small letters, digits and dashes",
+        ),
+    ] {
+        let error = Dialect::parse(&document).expect_err(&document);
+        assert_eq!(
+            (error.status(), error.message()),
+            (Status::InvalidArgument, &*format!("dialect: {message}")),
+            "{document}"
+        );
+    }
+}
+
+#[test]
+fn a_document_error_does_not_repeat_values() {
+    for document in [
+        r#"{"name":"x","poll":"sk-SECRET"}"#,
+        r#"{"name":"x","poll":{"paths":["/{id}"],"method":"sk-SECRET"}}"#,
+        r#"{"name":"x","poll":{"paths":["/{id}"]},"timing":{"floor_ms":"sk-SECRET, expected at line "}}"#,
+        r#"{"name":"sk-SECRET","poll":{"paths":["/{id}"]}}"#,
+        r#"{"name":"x","poll":{"paths":["/{id}"]},"auth":{"prefix":"sk-SECRET\n"}}"#,
+    ] {
+        let error = Dialect::parse(document).expect_err(document);
+        assert!(!error.message().contains("SECRET"), "{error}");
+    }
+}
+
+#[test]
+fn a_document_cut_or_flipped_at_any_byte_is_an_error_or_a_dialect() {
+    let document = include_str!("../builtin/lemondata.json");
+    for at in (0..document.len()).step_by(3) {
+        assert!(Dialect::parse(&document[..at]).is_err());
+        let mut bytes = document.as_bytes().to_vec();
+        bytes[at] ^= 0x04;
+        if let Ok(dialect) = Dialect::parse(&String::from_utf8_lossy(&bytes)) {
+            assert!(dialect.read_look(sample("lemondata_completed.json")).is_ok());
+        }
+    }
+}
+
+#[test]
+fn pointers_that_would_eat_memory_are_refused() {
+    let stars: Vec<String> = (0..16).map(|name| format!("\"{}/a{name}\"", "/*".repeat(name))).collect();
+    let list = stars.join(",");
+    let read = format!(r#"{{"id":[{list}],"status":[{list}],"model":[{list}],"progress":[{list}]}}"#);
+    let few = format!(r#"{{"name":"x","poll":{{"paths":["/{{id}}"]}},"read":{read}}}"#);
+    assert!(Dialect::parse(&few).is_ok());
+    let ways = |at: usize| {
+        (0..16).map(|step| if step == at { "a".into() } else { "*".into() }).collect::<Vec<String>>().join("/")
+    };
+    let list = (0..16).map(|at| format!("\"/{}\"", ways(at))).collect::<Vec<_>>().join(",");
+    let many = format!(r#"{{"name":"x","poll":{{"paths":["/{{id}}"]}},"read":{{"id":[{list}]}}}}"#);
+    let error = Dialect::parse(&many).expect_err("multiplies");
+    assert_eq!(error.message(), "dialect: /read: too many pointers, or * on too many levels");
+    let long = format!(r#"{{"name":"x","poll":{{"paths":["/{{id}}"]}},"read":{{"id":"{}"}}}}"#, "/a".repeat(17));
+    assert_eq!(
+        Dialect::parse(&long).expect_err("long").message(),
+        "dialect: /read/id: must not have more than 16 steps"
+    );
+}
+
+#[test]
+fn an_editor_may_name_the_schema() {
+    dialect(
+        r#"{"$schema":"https://example.org/dialect.schema.json","dialect":1,"name":"x","poll":{"paths":["/{id}"]}}"#,
+    );
+}

@@ -1,0 +1,74 @@
+//! What a dialect reads, sends and refuses.
+
+mod cost;
+mod documents;
+mod hostile;
+mod requests;
+mod samples;
+mod traps;
+
+use std::sync::Arc;
+
+use super::{Dialect, Reading};
+use crate::task::{State, Task};
+
+fn builtin(name: &str) -> Arc<Dialect> {
+    Dialect::builtin(name).unwrap_or_else(|| panic!("{name} is built in"))
+}
+
+fn dialect(json: &str) -> Dialect {
+    Dialect::parse(json).unwrap_or_else(|e| panic!("{e}: {json}"))
+}
+
+/// A dialect that polls `/t/{id}` and has this `read` section.
+fn reads(read: &str) -> Dialect {
+    dialect(&format!(r#"{{"name":"test","poll":{{"paths":["/t/{{id}}"]}},"read":{read}}}"#))
+}
+
+fn sample(file: &str) -> String {
+    let path = format!("{}/tests/data/{file}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// The files of one service.
+fn samples_of(prefix: &str) -> Vec<String> {
+    let entries =
+        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data")).expect("the samples are committed");
+    let names = entries.map(|entry| entry.expect("readable").file_name().into_string().expect("ASCII names"));
+    let mut names: Vec<String> = names.filter(|name| name.starts_with(prefix)).collect();
+    names.sort();
+    names
+}
+
+fn look(dialect: &Dialect, body: &str) -> Reading {
+    dialect.read_look(body.to_owned()).unwrap_or_else(|e| panic!("{e}: {body}"))
+}
+
+fn submitted(dialect: &Dialect, body: &str) -> Reading {
+    dialect.read_submit(body.to_owned()).unwrap_or_else(|e| panic!("{e}: {body}"))
+}
+
+/// What holds for every task, whatever the service wrote.
+fn assert_sane(task: &Task) {
+    assert!((-1..=100).contains(&task.progress), "{task:?}");
+    assert_eq!(task.progress == 100, task.state == State::Succeeded, "{task:?}");
+    assert!(task.progress == -1 || task.state == State::Succeeded || !task.state.is_final(), "{task:?}");
+    assert_eq!(task.failure.is_some(), task.state.is_final() && task.state != State::Succeeded, "{task:?}");
+    assert!(task.images.is_empty() || task.state == State::Succeeded, "{task:?}");
+    assert!(task.created_at >= 0 && task.completed_at >= 0, "{task:?}");
+    let mut texts = vec![&task.id, &task.poll_ref, &task.provider_status, &task.revised_prompt, &task.model];
+    texts.extend([&task.conversation_id, &task.billing_id]);
+    for image in &task.images {
+        texts.extend([&image.file_id, &image.revised_prompt]);
+        let usable = match task.inline_text(image) {
+            Some(text) => !text.trim().is_empty(),
+            None => !image.url().is_empty(),
+        };
+        assert!(usable, "{task:?}");
+    }
+    if let Some(failure) = &task.failure {
+        assert!(!failure.message.is_empty());
+        texts.extend([&failure.code, &failure.kind, &failure.message]);
+    }
+    assert!(texts.iter().all(|text| !text.contains('\0')), "{task:?}");
+}
