@@ -39,6 +39,8 @@ pub(crate) struct Reply {
     reader: BodyReader<'static>,
     length: Option<u64>,
     framing: Framing,
+    /// The body comes as it is, not compressed.
+    plain: bool,
     /// `None` once the body was read.
     call: Option<Ongoing>,
     host: Authority,
@@ -61,26 +63,44 @@ impl Reply {
         if !(200..600).contains(&code) || code == 304 {
             return odd(&format!("answered with HTTP {code}, which nobody asked for"));
         }
-        let coding = parts.headers.get(header::TRANSFER_ENCODING);
-        if coding.is_some_and(|coding| {
-            parts.version != Version::HTTP_11 || !coding.as_bytes().eq_ignore_ascii_case(b"chunked")
-        }) || parts.headers.get_all(header::TRANSFER_ENCODING).iter().count() > 1
-        {
+        let (mut codings, mut chunked, mut plain, mut has_length) = (0, true, true, false);
+        for (name, value) in &parts.headers {
+            match *name {
+                header::TRANSFER_ENCODING => {
+                    codings += 1;
+                    chunked &= value.as_bytes().eq_ignore_ascii_case(b"chunked");
+                }
+                header::CONTENT_ENCODING => {
+                    plain &= value.is_empty() || value.as_bytes().eq_ignore_ascii_case(b"identity")
+                }
+                header::CONTENT_LENGTH => has_length = true,
+                _ => {}
+            }
+        }
+        if codings > 1 || codings == 1 && !(chunked && parts.version == Version::HTTP_11) {
             return odd("sent its answer in a transfer coding that was not asked for");
         }
         let length = match body.content_length() {
             // ureq takes a length of 0 for no body at all.
-            None if coding.is_none() && code != 204 && parts.headers.contains_key(header::CONTENT_LENGTH) => Some(0),
+            None if codings == 0 && code != 204 && has_length => Some(0),
             length => length,
         };
-        let framing = match (length, coding) {
+        let framing = match length {
             _ if code == 204 => Framing::None,
-            (Some(_), _) => Framing::Length,
-            (None, Some(_)) => Framing::Chunked,
-            (None, None) => Framing::UntilClose,
+            Some(_) => Framing::Length,
+            None if codings == 1 => Framing::Chunked,
+            None => Framing::UntilClose,
         };
-        let reply =
-            Reply { parts, reader: body.into_reader(), length, framing, call: Some(call), host, connect_timeout };
+        let reply = Reply {
+            parts,
+            reader: body.into_reader(),
+            length,
+            framing,
+            plain,
+            call: Some(call),
+            host,
+            connect_timeout,
+        };
         // An error's status is worth more than its body, so that only the reading of that fails.
         if reply.parts.status.is_success() {
             reply.check_encoding()?;
@@ -215,8 +235,7 @@ impl Reply {
     }
 
     fn check_encoding(&self) -> Result<()> {
-        let mut encodings = self.parts.headers.get_all(header::CONTENT_ENCODING).iter();
-        if encodings.all(|encoding| encoding.is_empty() || encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        if self.plain {
             return Ok(());
         }
         let text = format!("{} sent its answer compressed, which was not asked for", self.host);
