@@ -190,8 +190,7 @@ fn an_endless_body_ends_at_its_limit() {
             peer.send(head);
             let chunk = format!("400\r\n{}\r\n", "x".repeat(1024));
             for _ in 0..20_000 {
-                use std::io::Write;
-                if peer.stream.write_all(chunk.as_bytes()).is_err() {
+                if !peer.send(&chunk) {
                     return;
                 }
             }

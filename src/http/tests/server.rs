@@ -144,15 +144,15 @@ impl Peer {
         }
     }
 
-    /// Sends as much as the client takes.
-    pub(super) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = self.stream.write_all(bytes.as_ref());
+    /// Sends as much as the client takes. False when it is gone.
+    pub(super) fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
     /// One byte at a time, until the client has had enough.
     pub(super) fn drip(&mut self, bytes: impl AsRef<[u8]>, pause: Duration) {
         for byte in bytes.as_ref() {
-            if self.stream.write_all(&[*byte]).is_err() {
+            if !self.send([*byte]) {
                 return;
             }
             thread::sleep(pause);
@@ -163,6 +163,14 @@ impl Peer {
     pub(super) fn hold(&mut self) {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until && matches!(self.stream.read(&mut [0; 4096]), Ok(1..)) {}
+    }
+
+    /// Neither reads nor ends the connection.
+    pub(super) fn sleep(&self) {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until && !self.shared.closing.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Ends the connection with a reset instead of an end.

@@ -98,8 +98,7 @@ fn a_drip_ends_at_the_deadline_in_head_and_body() {
 fn endless_hints_end_at_the_deadline() {
     let server = Server::new(|peer, _| {
         peer.request();
-        for _ in 0..500 {
-            peer.send("HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n");
+        while peer.send("HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n") {
             thread::sleep(Duration::from_millis(5));
         }
     });
@@ -116,7 +115,7 @@ fn an_upload_that_nobody_takes_ends_at_the_deadline_or_the_stall_limit() {
             thread::sleep(Duration::from_millis(20));
         }
     });
-    let silent = Server::new(|_, _| thread::sleep(Duration::from_secs(2)));
+    let silent = Server::new(|peer, _| peer.sleep());
     for server in [&slow, &silent] {
         let url = server.url("/");
         let failure = assert_over(&http(), &post(&url, &body), call(10_000), Duration::from_millis(400));
@@ -156,7 +155,8 @@ fn a_stopped_call_ends_at_once_in_every_phase_and_the_next_one_works() {
         let server = Server::new(move |peer, n| {
             peer.request();
             if n > 0 {
-                return peer.send(ok("{}"));
+                peer.send(ok("{}"));
+                return;
             }
             peer.send(answer);
             peer.hold();
@@ -168,10 +168,7 @@ fn a_stopped_call_ends_at_once_in_every_phase_and_the_next_one_works() {
         assert!(stopper.join().unwrap().elapsed() < PROMPT);
         assert_eq!(fetch(&http, &server.url("/")).unwrap().1, b"{}");
     }
-    let server = Server::new(|peer, _| {
-        thread::sleep(Duration::from_millis(400));
-        peer.hold();
-    });
+    let server = Server::new(|peer, _| peer.sleep());
     let url = server.url("/");
     let call = call(10_000);
     let stopper = stop_after(&call, 60);
