@@ -39,10 +39,11 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     Ok(total)
 }
 
-/// Writes a duration for people: `0.8 s`, `42 s`, `3 min 5 s`, `2 h 10 min`.
+/// Writes a duration for people: `0.8 s`, `3 s`, `42 s`, `3 min 5 s`, `2 h 10 min`.
 pub(crate) fn words(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
+        0..10 if time.subsec_millis() == 0 => format!("{seconds} s"),
         0..10 => format!("{:.1} s", time.as_secs_f64()),
         10..60 => format!("{seconds} s"),
         60..3600 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
@@ -81,6 +82,7 @@ mod tests {
     fn durations_are_written_for_people() {
         let words = |ms| words(Duration::from_millis(ms));
         assert_eq!(words(840), "0.8 s");
+        assert_eq!(words(3_000), "3 s");
         assert_eq!(words(42_400), "42 s");
         assert_eq!(words(600_000), "10 min");
         assert_eq!(words(185_000), "3 min 5 s");

@@ -145,24 +145,20 @@ impl Problem {
             Exit::NotFinished,
             format!("task {} is not finished: {}{progress}", name(&task.id), task.state),
         );
-        problem.hint(format!("wait for it with: {resume}"))
+        problem.hint(format!("wait for it: {resume}"))
     }
 }
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
         let exit = Exit::of_status(error.status());
-        let mut problem = Problem::new(exit, error.message());
+        // The option as this program spells it.
+        let mut problem = Problem::new(exit, error.message().replace("allow_plain_http", "--allow-plain-http"));
         match error.status() {
             Status::Payment => problem = problem.hint("top up the account, then try again"),
             Status::NotFound => {
                 problem = problem.hint(
                     "a task answers only to the provider and the key that submitted it, and services forget old tasks",
-                );
-            }
-            Status::SubmitUnknown => {
-                problem = problem.hint(
-                    "look at the account before submitting again: the task may exist, and a second one is paid for twice",
                 );
             }
             Status::LinkExpired => problem = problem.hint("look at the task again: every look brings a new link"),
@@ -176,9 +172,6 @@ impl From<Error> for Problem {
             problem = problem.hint(format!("the service asks to wait {} first", crate::duration::words(pause)));
         } else if exit == Exit::Network && error.retry() == Retry::Now {
             problem = problem.hint("trying again may help");
-        }
-        if !error.provider_code().is_empty() {
-            problem = problem.hint(format!("the service's code: {}", error.provider_code()));
         }
         if !error.request_id().is_empty() {
             problem = problem.hint(format!("the service's request id: {}", error.request_id()));

@@ -58,7 +58,7 @@ impl Fetch {
         let exit = Exit::of_state(task.state);
         match exit {
             Exit::TaskFailed => ui.problem(&Problem::of_task(&task)),
-            Exit::NotFinished => ui.note(&format!("wait for it with: {}", session.resume(&task.id))),
+            Exit::NotFinished => ui.note(&format!("wait for it: {}", session.command("wait", &task.id))),
             _ => {}
         }
         Ok(exit)

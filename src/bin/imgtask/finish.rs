@@ -1,8 +1,9 @@
 //! The way from a task to its images, the same for `wait`, `submit` and `download`.
 
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use imgtask::{Error, State, Status, Task};
+use imgtask::{Error, SavedPicture, State, Status, Task};
 
 use crate::exit::{Exit, Outcome, Problem};
 use crate::report::TaskReport;
@@ -42,7 +43,7 @@ impl Finish<'_> {
             }
             let problem = match task.state.is_final() {
                 true => Problem::of_task(task),
-                false => Problem::not_finished(task, &self.session.resume(&task.id)),
+                false => Problem::not_finished(task, &self.session.command("wait", &task.id)),
             };
             self.ui.problem(&problem);
             return Ok(problem.exit);
@@ -69,8 +70,8 @@ impl Finish<'_> {
             // An address may carry a signature, which no message repeats.
             let reference = if known.id.is_empty() { reference } else { &known.id };
             problem = match reference.contains('?') {
-                true => problem.hint("the task goes on; the same command waits for it again"),
-                false => problem.hint(format!("the task goes on; wait on with: {}", self.session.resume(reference))),
+                true => problem.hint("the task goes on: the same command waits for it again"),
+                false => problem.hint(format!("the task goes on: {}", self.session.command("wait", reference))),
             };
         }
         self.ui.problem(&problem);
@@ -101,15 +102,14 @@ impl Finish<'_> {
         for index in self.wanted(task) {
             match target.save(&self.session.client, task, index) {
                 Ok(saved) => {
-                    self.ui.done(&save::words(&saved));
                     if save::name_misleads(&saved) {
                         let kind = save::kind(&saved.info);
                         self.ui.warn(&format!("{} holds a {kind} image", saved.path.display()));
                     }
                     match self.json {
                         true => report = report.with_file(index, &saved),
-                        false if target.is_stdout() => {}
-                        false => self.ui.result(&saved.path.display().to_string())?,
+                        false if target.is_stdout() => self.ui.done(&save::words(&saved.info)),
+                        false => self.print_path(&saved)?,
                     }
                 }
                 Err(error) => errors.push(error),
@@ -134,15 +134,26 @@ impl Finish<'_> {
         Ok(exit)
     }
 
+    /// The path alone where a program reads it; with its size where a person does.
+    fn print_path(&self, saved: &SavedPicture) -> Outcome<()> {
+        let (path, words) = (saved.path.display(), save::words(&saved.info));
+        if io::stdout().is_terminal() {
+            return self.ui.result(&format!("{path}  {words}"));
+        }
+        self.ui.done(&format!("{path}: {words}"));
+        self.ui.result(&path.to_string())
+    }
+
     /// One line an image: id, index, link, with tabs between.
     fn print_links(&self, task: &Task) -> Outcome {
         if self.json {
             self.ui.result(&TaskReport::new(&self.session.provider, task).line()?)?;
         } else {
+            let id = if task.id.is_empty() { "-" } else { &task.id };
             for index in self.wanted(task) {
                 if let Some(image) = task.images.get(index) {
                     let link = if image.is_inline() { "inline" } else { image.url() };
-                    self.ui.result(&crate::shell::row(&[&task.id, &index.to_string(), link]))?;
+                    self.ui.result(&crate::shell::row(&[id, &index.to_string(), link]))?;
                 }
             }
         }

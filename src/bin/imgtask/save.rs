@@ -167,11 +167,10 @@ fn failed(doing: &str, path: &Path, error: &io::Error) -> Error {
     Error::new(Status::File, Problem::file(doing, path, error).message)
 }
 
-/// What to say of a saved image: `cat.png: 1024 x 1024 PNG, 1.2 MB`.
-pub(crate) fn words(saved: &SavedPicture) -> String {
-    let info = &saved.info;
+/// What to say of an image: `1024 x 1024 PNG, 1.2 MB`.
+pub(crate) fn words(info: &PictureInfo) -> String {
     let size = if info.width > 0 { format!("{} x {} ", info.width, info.height) } else { String::new() };
-    format!("{}: {size}{}, {}", saved.path.display(), kind(info), bytes(info.len))
+    format!("{size}{}, {}", kind(info), bytes(info.len))
 }
 
 /// The name of an image's format: `PNG`.

@@ -143,11 +143,11 @@ impl Service {
 }
 
 impl Session {
-    /// The command that goes on waiting for a task.
-    pub(crate) fn resume(&self, reference: &str) -> String {
+    /// A command for a task at the same service, ready for a shell.
+    pub(crate) fn command(&self, verb: &str, reference: &str) -> String {
         let reference = shell::quote(reference);
         let end = if reference.starts_with('-') { "-- " } else { "" };
-        format!("imgtask wait {} {end}{reference}", self.arguments)
+        format!("imgtask {verb} {} {end}{reference}", self.arguments)
     }
 }
 

@@ -106,8 +106,9 @@ impl Submit {
                 true => TaskReport::new(&session.provider, &task).line()?,
                 false => crate::shell::clean(&task.id),
             })?;
-            if !task.state.is_final() {
-                ui.note(&format!("wait for it with: {}", session.resume(&task.id)));
+            match task.state.is_final() {
+                true => ui.note(&format!("done already: {}", session.command("download", &task.id))),
+                false => ui.note(&format!("wait for it: {}", session.command("wait", &task.id))),
             }
             return Ok(Exit::Done);
         }

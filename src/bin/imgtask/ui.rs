@@ -12,6 +12,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::exit::{Exit, Outcome, Problem};
 use crate::shell::clean;
 
+/// Without a terminal: a line when the state changes, and each so many per cent.
+const LINE_EVERY_PERCENT: i32 = 25;
+
 /// The faces of a word. Names say what a thing is, not how it looks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Face {
@@ -127,7 +130,7 @@ impl Ui {
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        Track { ui: self, name, bar, last: Mutex::new((State::Unknown, -2)) }
+        Track { ui: self, name, bar, last: Mutex::new(None) }
     }
 
     fn style(&self, percent: bool) -> ProgressStyle {
@@ -157,36 +160,43 @@ pub(crate) struct Track<'a> {
     ui: &'a Ui,
     name: String,
     bar: Option<ProgressBar>,
-    last: Mutex<(State, i32)>,
+    /// What the last line said.
+    last: Mutex<Option<(State, i32)>>,
 }
 
 impl Track<'_> {
     /// A look came back.
     pub(crate) fn look(&self, task: &Task) {
-        let now = (task.state, task.progress);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if *last == now {
+        if let Some(bar) = &self.bar {
+            bar.set_style(self.ui.style(task.progress >= 0));
+            bar.set_position(task.progress.clamp(0, 100) as u64);
+            bar.set_message(task.state.name());
             return;
         }
-        *last = now;
-        match &self.bar {
-            Some(bar) => {
-                bar.set_style(self.ui.style(task.progress >= 0));
-                bar.set_position(task.progress.clamp(0, 100) as u64);
-                bar.set_message(task.state.name());
-            }
-            None if task.progress >= 0 => {
-                self.ui.note(&format!("{}  {} {} %", self.name, task.state, task.progress));
-            }
-            None => self.ui.note(&format!("{}  {}", self.name, task.state)),
+        // How it ended is told by what comes of it.
+        if task.state.is_final() {
+            return;
+        }
+        // A log wants the turns, not every per cent.
+        let now = (task.state, task.progress.max(0) / LINE_EVERY_PERCENT);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.replace(now) == Some(now) {
+            return;
+        }
+        match task.progress {
+            0.. => self.ui.note(&format!("{}  {} {} %", self.name, task.state, task.progress)),
+            _ => self.ui.note(&format!("{}  {}", self.name, task.state)),
         }
     }
 
     /// The task is over for this command; the bar stays away or stands still.
     pub(crate) fn end(self, word: &str) {
-        if let Some(bar) = self.bar {
-            bar.set_message(word.to_string());
-            bar.finish();
+        match self.bar {
+            Some(bar) => {
+                bar.set_message(word.to_string());
+                bar.finish();
+            }
+            None => self.ui.note(&format!("{}  {word}", self.name)),
         }
     }
 

@@ -23,7 +23,7 @@ pub(super) fn write(frames: &[Frame], took: Duration) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>imgtask: contact sheet</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <header>\n<p class=\"mark\">imgtask</p>\n<h1>{} images from {} services,<br>side by side in {}</h1>\n\
+         <header>\n<p class=\"mark\">imgtask</p>\n<h1>{} images from {} providers,<br>side by side in {}</h1>\n\
          <p class=\"lead\">Each was submitted as a task, looked at until it was done, downloaded, and checked before it \
          got its name.</p>\n</header>\n<main>\n",
         frames.len(),
@@ -45,7 +45,7 @@ pub(super) fn write(frames: &[Frame], took: Duration) -> String {
 const NEXT: &str = "\
 <section class=\"next\">
 <h2>Your own images</h2>
-<p>These pictures were drawn by <code>imgtask sandbox</code>, a gateway on your machine that speaks the three services' \
+<p>These pictures were drawn by <code>imgtask sandbox</code>, a gateway on your machine that speaks the providers' \
 documented contracts. No service was contacted. With a key of your own:</p>
 <pre><code>export DIMILINKS_API_KEY=…
 imgtask submit -p dimilinks --prompt 'a lighthouse in fog' --out lighthouse.png</code></pre>
