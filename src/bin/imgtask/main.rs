@@ -106,16 +106,18 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // A panic has spoken for itself; what is left is its exit code.
+    let exit = std::panic::catch_unwind(start).unwrap_or(Exit::Bug);
+    ExitCode::from(exit as u8)
+}
+
+fn start() -> Exit {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let outcome = refuse_keys(&arguments).and_then(|()| {
-        let cli = Cli::parse_from(arguments);
-        run(cli.command)
-    });
-    let exit = outcome.unwrap_or_else(|problem| {
+    let outcome = refuse_keys(&arguments).and_then(|()| run(Cli::parse_from(arguments).command));
+    outcome.unwrap_or_else(|problem| {
         Ui::new(false).problem(&problem);
         problem.exit
-    });
-    ExitCode::from(exit as u8)
+    })
 }
 
 fn run(command: Command) -> Outcome {

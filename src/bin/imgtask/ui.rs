@@ -126,7 +126,7 @@ impl Ui {
             let bar = self.bars.add(ProgressBar::new(100));
             bar.set_style(self.style(false));
             bar.set_prefix(name.clone());
-            bar.set_message("submitted");
+            bar.set_message("waiting");
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
