@@ -42,6 +42,7 @@ pub(super) fn answer(gateway: &Gateway, request: &Request<'_>) -> Answer {
         }
         ("POST", _) => match path.strip_prefix("tasks/").and_then(|rest| rest.split_once('/')) {
             Some((id, "finish")) => finish(gateway, id, |_| Fate::Success),
+            Some((id, "hold")) => hold(gateway, id, &request.query("state").unwrap_or_default()),
             Some((id, "cancel")) => finish(gateway, id, |_| Fate::Cancelled),
             Some((id, "fail")) => {
                 let code = request.query("code").unwrap_or_else(|| "upstream_error".into());
@@ -60,7 +61,7 @@ pub(super) fn answer(gateway: &Gateway, request: &Request<'_>) -> Answer {
 }
 
 fn unknown() -> Answer {
-    let text = "no such control route; GET /sandbox/scenarios, stats, tasks, requests; POST /sandbox/scenario, reset, tasks/{id}/finish, tasks/{id}/fail?code=, tasks/{id}/cancel; DELETE /sandbox/scenario";
+    let text = "no such control route; GET /sandbox/scenarios, stats, tasks, requests; POST /sandbox/scenario, reset, tasks/{id}/hold?state=, tasks/{id}/finish, tasks/{id}/fail?code=, tasks/{id}/cancel; DELETE /sandbox/scenario";
     Answer::json(404, &json!({ "error": text }))
 }
 
@@ -89,6 +90,17 @@ fn finish(gateway: &Gateway, id: &str, fate: impl Fn(&Task) -> Fate) -> Answer {
     match gateway.store.get(id) {
         None => Answer::json(404, &json!({ "error": "no such task" })),
         Some(task) if task.finish(fate(&task)) => Answer::json(200, &describe(gateway, &task)),
+        Some(_) => Answer::json(409, &json!({ "error": "the task has ended already" })),
+    }
+}
+
+fn hold(gateway: &Gateway, id: &str, state: &str) -> Answer {
+    let Some(state) = State::named(state) else {
+        return Answer::json(400, &json!({ "error": "state must be queued, dispatched or running" }));
+    };
+    match gateway.store.get(id) {
+        None => Answer::json(404, &json!({ "error": "no such task" })),
+        Some(task) if task.hold(state) => Answer::json(200, &describe(gateway, &task)),
         Some(_) => Answer::json(409, &json!({ "error": "the task has ended already" })),
     }
 }

@@ -343,6 +343,7 @@ pub(super) fn refuse(refusal: &Refusal, apimart: bool) -> Answer {
         Refusal::Invalid(invalid) => (400, invalid.message.as_str(), "invalid_request_error", "invalid_request_error"),
         // No Retry-After is documented here.
         Refusal::Limited(_) => return refuse(&Refusal::Status(429), apimart),
+        Refusal::TooSlow => (503, "生成超时", "service_unavailable", "poll_timeout"),
         Refusal::Status(status) => {
             let (message, kind, code) = for_status(*status);
             (*status, message, kind, code)

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use serde_json::{Map, Value};
@@ -17,11 +17,14 @@ use super::pictures::{Canvas, Pictures};
 use super::scenario::{Fault, Kind, Occasion, Place, Rule, Rules, Stage};
 use super::stats::Stats;
 use super::stop::Stop;
-use super::store::{self, Fate, Moment, Plan, Store, Task};
+use super::store::{self, Fate, Moment, Plan, State, Store, Task};
 use super::{Service, control, dimilinks, lemondata, twist};
 
 /// The key that every route of every provider takes.
 pub(super) const ANY_KEY: &str = "sk-sandbox";
+
+/// Scaled seconds after which a synchronous create is given up: DimiLinks' server allows 8 minutes and a half.
+const SYNCHRONOUS_SECONDS: f64 = 510.0;
 
 /// Everything that the doors share.
 pub(super) struct Gateway {
@@ -49,6 +52,8 @@ pub(super) enum Refusal {
     Unreadable,
     Invalid(Invalid),
     Limited(Exceeded),
+    /// A synchronous create that took too long.
+    TooSlow,
     /// The documented error of a status.
     Status(u16),
 }
@@ -361,6 +366,7 @@ impl Call<'_> {
             fate: Fate::Success,
             is_video: wish.model.contains("seedance") || wish.model.contains("video"),
             first_shape: false,
+            held: None,
         };
         for fault in faults {
             making.change(self.service, fault);
@@ -381,6 +387,7 @@ impl Call<'_> {
             fate: making.fate,
             is_video: making.is_video,
             first_shape: making.first_shape,
+            held: making.held,
             rules,
             submit,
         };
@@ -392,7 +399,9 @@ impl Call<'_> {
             };
             return Ok((answer, Some(task)));
         }
-        self.wait_for(&task);
+        if !self.wait_for(&task) {
+            return Err(Refusal::TooSlow);
+        }
         let answer = match self.service {
             Service::DimiLinks => dimilinks::finished(self, &task, wish.b64),
             Service::LemonData => lemondata::finished(self, &task, wish.b64),
@@ -400,14 +409,16 @@ impl Call<'_> {
         Ok((answer, Some(task)))
     }
 
-    /// A synchronous create waits as long as the task takes; the control route may end it sooner.
-    fn wait_for(&self, task: &Task) {
+    /// A synchronous create waits as long as the task takes; the control route may end it sooner. Returns whether it ended.
+    fn wait_for(&self, task: &Task) -> bool {
+        let budget = Instant::now() + Duration::from_secs_f64(SYNCHRONOUS_SECONDS / self.gateway.speed);
         while !task.now().is_finished() {
             let step = task.remaining().unwrap_or(Duration::MAX).min(Duration::from_millis(20));
-            if self.gateway.stop.sleep(step) {
-                return;
+            if Instant::now() >= budget || self.gateway.stop.sleep(step) {
+                return false;
             }
         }
+        true
     }
 
     fn image(&self, task: Option<&Task>, faults: &[Arc<Fault>]) -> Answer {
@@ -453,6 +464,7 @@ struct Making {
     fate: Fate,
     is_video: bool,
     first_shape: bool,
+    held: Option<State>,
 }
 
 impl Making {
@@ -469,6 +481,10 @@ impl Making {
             }
             Kind::Cancelled => self.fate = Fate::Cancelled,
             Kind::Never => self.seconds = None,
+            Kind::Hold => {
+                self.seconds = None;
+                self.held = State::named(&fault.value);
+            }
             Kind::Slow => self.seconds = self.seconds.map(|seconds| seconds * number().unwrap_or(10.0)),
             Kind::Fast => self.seconds = Some(1.0),
             Kind::Duration => self.seconds = Some(number().unwrap_or(60.0)),

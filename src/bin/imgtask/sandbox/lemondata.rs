@@ -315,6 +315,7 @@ pub(super) fn refuse(refusal: &Refusal) -> Answer {
                 .header("X-RateLimit-Remaining", "0")
                 .header("X-RateLimit-Reset", reset.to_string())
         }
+        Refusal::TooSlow => refuse(&Refusal::Status(504)),
         Refusal::Status(status) => envelope(*status, for_status(*status), None),
     }
 }

@@ -234,6 +234,8 @@ fn providers(gateway: &Gateway) -> Vec<ProviderAccess> {
 ///
 /// As [`start`], and a standard output that takes no line.
 pub(crate) fn run(options: &SandboxOptions) -> io::Result<()> {
+    // Asked before the line is printed: who reads it may end the parent at once.
+    let parent = parent();
     let sandbox = start(options)?;
     let mut out = io::stdout().lock();
     writeln!(out, "{}", sandbox.announcement())?;
@@ -249,7 +251,6 @@ pub(crate) fn run(options: &SandboxOptions) -> io::Result<()> {
             over.set();
         })?;
     }
-    let parent = parent();
     while !over.sleep(Duration::from_millis(250)) {
         if !options.keep_running && parent != self::parent() {
             break;
@@ -347,12 +348,14 @@ Control (no key, JSON)
   DELETE /sandbox/scenario              back to honesty
   POST   /sandbox/reset                 forgets scenarios, tasks, counts and limits
   POST   /sandbox/tasks/{id}/finish, /sandbox/tasks/{id}/fail?code=CODE, /sandbox/tasks/{id}/cancel    ends a task now
+  POST   /sandbox/tasks/{id}/hold?state=STATE    keeps a task queued, dispatched or running until it is moved or ended
 
 Scenarios are faults. [route.]name[:value][*times[/task]] with route create, poll, image, cancel or any:
   http-503*3        the next three API or image requests are answered 503
   poll.http-429:7   every look is answered 429 with Retry-After: 7
   image.cut:1000*1  the next image ends after 1000 bytes
   missing*1/task    the first look at every new task finds nothing
-The same words in brackets in a prompt are directives: they concern that prompt's task alone, so that tests can share a sandbox:
+The same words in brackets in a prompt are directives: they concern that prompt's task alone, so that tests can share a sandbox,
+and where the table says any they mean the looks:
   "a fox [fail:content_moderation]"   "a fox [duration:3] [poll.http-502*2] [image.drip:5*1]"   "a fox [create.lost-reply*1]"
 "#;

@@ -8,6 +8,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::{Value, json};
 
+use super::store::State;
+
 /// Where a fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -85,6 +87,7 @@ faults! {
     Fail "fail" Making Create "upstream_error" "the task fails with this code";
     Cancelled "cancelled" Making Create "" "the task ends as cancelled (LemonData: failed, with the flag)";
     Never "never" Making Create "" "the task never ends";
+    Hold "hold" Making Create "running" "the task stays queued, dispatched or running until the control route moves or ends it";
     Slow "slow" Making Create "10" "the task takes so many times as long";
     Fast "fast" Making Create "" "the task takes one (scaled) second";
     Duration "duration" Making Create "60" "the task takes so many (scaled) seconds; with a synchronous create so does the answer";
@@ -274,12 +277,17 @@ impl Rule {
         Ok(rule)
     }
 
-    /// The directives of a prompt: every `[...]` that reads as a rule. Other brackets are part of the prompt.
+    /// The directives of a prompt: every `[...]` that reads as a rule. Other brackets are part of the prompt. Where nothing else
+    /// is said or usual, a directive concerns the looks.
     pub(super) fn in_prompt(prompt: &str, submit: u64) -> Vec<Self> {
         let mut rules = Vec::new();
         for part in prompt.split('[').skip(1) {
             let Some((text, _)) = part.split_once(']') else { continue };
-            if let Ok(rule) = Self::read(text) {
+            if let Ok(mut rule) = Self::read(text) {
+                // A create that carries its own refusal would say nothing about the task.
+                if rule.place == Place::Any && !text.trim_start().starts_with("any.") {
+                    rule.place = Place::Poll;
+                }
                 // A create that is sent again finds the count where it was.
                 let seen = if rule.place.covers(Place::Create) && rule.place != Place::Any { submit - 1 } else { 0 };
                 rule.seen.store(seen, Ordering::Relaxed);
@@ -312,6 +320,9 @@ impl Rule {
         };
         if entry.kind == Kind::Http && value.as_ref().is_some_and(|status| !status.parse().is_ok_and(is_status)) {
             return Err("http wants a status between 100 and 999".into());
+        }
+        if entry.kind == Kind::Hold && value.as_ref().is_some_and(|state| State::named(state).is_none()) {
+            return Err("hold wants queued, dispatched or running".into());
         }
         let fault = Fault {
             kind: entry.kind,
@@ -482,6 +493,9 @@ mod tests {
         let rules = Rule::in_prompt("a cat [in a hat] [fail:content_moderation] [poll.http-502*1", 1);
         assert_eq!(rules.len(), 1);
         assert_eq!((rules[0].fault.kind, rules[0].fault.value.as_str()), (Kind::Fail, "content_moderation"));
+        let places: Vec<_> =
+            Rule::in_prompt("[http-502] [any.http-502] [image-html]", 1).iter().map(|rule| rule.place).collect();
+        assert_eq!(places, [Place::Poll, Place::Any, Place::Image]);
     }
 
     #[test]

@@ -45,6 +45,18 @@ pub(super) struct Moment {
     pub(super) changed_at: u64,
 }
 
+impl State {
+    /// An unfinished state by its name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "queued" => Some(Self::Queued),
+            "dispatched" => Some(Self::Dispatched),
+            "running" => Some(Self::Running),
+            _ => None,
+        }
+    }
+}
+
 impl Moment {
     pub(super) fn is_finished(&self) -> bool {
         self.state == State::Finished
@@ -72,6 +84,8 @@ pub(super) struct Plan {
     pub(super) is_video: bool,
     /// LemonData's first id and shape (`img_`, poll link on the image path).
     pub(super) first_shape: bool,
+    /// It stays in this state until it is moved or ended.
+    pub(super) held: Option<State>,
     pub(super) rules: Vec<Rule>,
     /// This is the so-manieth submit of this prompt, from 1.
     pub(super) submit: u64,
@@ -89,6 +103,7 @@ pub(super) struct Task {
     end: AtomicU64,
     /// Set by a cancel or by the control route.
     fate: Mutex<Option<Fate>>,
+    held: Mutex<Option<State>>,
 }
 
 impl Task {
@@ -101,14 +116,19 @@ impl Task {
             let changed_at = (self.created_ms + end / 1000) / 1000;
             return Moment { state: State::Finished, fate: Some(self.fate()), percent: 100, changed_at };
         }
+        let held = *self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let state = match age {
+            _ if held.is_some() => held.unwrap_or(State::Running),
             age if age < queue / 2 => State::Queued,
             age if age < queue => State::Dispatched,
             _ => State::Running,
         };
         let percent = match (state, end) {
+            // A bar of a task without an end stands in the middle.
             (State::Running, u64::MAX) => 50,
-            (State::Running, _) => ((age - queue) * 99 / (end - queue).max(1)).clamp(1, 99) as u8,
+            (State::Running, _) => {
+                (age.saturating_sub(queue).saturating_mul(99) / end.saturating_sub(queue).max(1)).clamp(1, 99) as u8
+            }
             _ => 0,
         };
         Moment { state, fate: None, percent, changed_at: (self.created_ms + age / 1000) / 1000 }
@@ -131,6 +151,17 @@ impl Task {
         }
         *chosen = Some(fate);
         self.end.store(age, Ordering::Release);
+        true
+    }
+
+    /// Keeps the task in a state until it is moved again or ended. Returns whether it had not ended.
+    pub(super) fn hold(&self, state: State) -> bool {
+        let _guard = self.fate.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.age() >= self.end.load(Ordering::Acquire) {
+            return false;
+        }
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
+        self.end.store(u64::MAX, Ordering::Release);
         true
     }
 
@@ -171,6 +202,7 @@ impl Store {
         let end = plan.total.map_or(u64::MAX, |total| u64::try_from(total.as_micros()).unwrap_or(u64::MAX - 1));
         let task = Arc::new(Task {
             id: id(&plan, seed),
+            held: Mutex::new(plan.held),
             plan,
             created_ms: super::unix_ms(),
             looks: AtomicU64::new(0),

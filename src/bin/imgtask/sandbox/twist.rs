@@ -284,7 +284,10 @@ fn change_travel(fault: &Fault, answer: &mut Answer) {
             delivery.before = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(number(3).min(100_000) as usize);
         }
         Kind::DateSkew => delivery.date_skew = fault.value.trim().parse().unwrap_or(86_400),
-        Kind::Http10 => delivery.version = "HTTP/1.0",
+        Kind::Http10 => {
+            delivery.version = "HTTP/1.0";
+            delivery.end = End::Close;
+        }
         Kind::ContentType => answer.content_type = fault.value.clone().into(),
         Kind::GzipLie => answer.headers.push(("Content-Encoding".into(), fault.value.clone())),
         Kind::HugeHeader => {
