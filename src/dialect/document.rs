@@ -1,148 +1,250 @@
-//! A document becomes a dialect, or an error that names the place.
+//! How a JSON document is read into the types of the schema: strictly, and with the pointer to what is wrong.
+//!
+//! Not derived: a derived reader of a schema this wide is 350 kB of code and does not know where in the document it is.
 
-use serde_json::Value;
-use serde_path_to_error::{Path, Segment};
+use serde_json::{Map, Value};
 
-use super::Dialect;
-use super::plan::Plan;
-use super::profile::Profile;
-use super::refusal::RefusalPlan;
 use crate::error::{Error, Result};
 
 /// Longest document, bytes.
 const MAX_DOCUMENT: usize = 1 << 20;
 
-impl Dialect {
-    /// Reads and compiles a document.
-    ///
-    /// # Errors
-    /// `InvalidArgument`; the message names the pointer to the member that is unknown or has a bad value.
-    pub(crate) fn parse(json: &str) -> Result<Dialect> {
-        if json.len() > MAX_DOCUMENT {
-            return Err(at("", "the document is longer than 1 MiB"));
-        }
-        let mut de = serde_json::Deserializer::from_str(json.strip_prefix('\u{feff}').unwrap_or(json));
-        let mut profile: Profile = serde_path_to_error::deserialize(&mut de).map_err(|e| {
-            let inner = e.inner();
-            if inner.is_data() { at(&pointer_to(e.path()), &words(inner)) } else { not_json(inner) }
-        })?;
-        de.end().map_err(|e| not_json(&e))?;
-        check(&profile)?;
+/// Reads a document.
+pub(super) fn read<T: Member>(json: &str) -> Result<T> {
+    if json.len() > MAX_DOCUMENT {
+        return Err(wrong("", "the document is longer than 1 MiB"));
+    }
+    let value: Value = serde_json::from_str(json.strip_prefix('\u{feff}').unwrap_or(json))
+        .map_err(|e| wrong("", &format!("not JSON from line {}, column {} on", e.line(), e.column())))?;
+    T::read(Node { value: &value, place: Place::Document })
+}
 
-        let upper = profile.name.to_uppercase().replace('-', "_");
-        if profile.key_variable.is_empty() {
-            profile.key_variable = format!("{upper}_API_KEY");
+/// An error about the place.
+pub(super) fn wrong(pointer: &str, what: &str) -> Error {
+    let separator = if pointer.is_empty() { "" } else { ": " };
+    Error::invalid(format!("dialect: {pointer}{separator}{what}"))
+}
+
+/// What can be read from a place in a document.
+pub(super) trait Member: Sized {
+    fn read(node: Node<'_>) -> Result<Self>;
+}
+
+/// What can be the name of a member.
+pub(super) trait Key: Sized {
+    fn of(name: &str) -> Result<Self, &'static str>;
+}
+
+/// A value and its place.
+#[derive(Clone, Copy)]
+pub(super) struct Node<'d> {
+    pub(super) value: &'d Value,
+    place: Place<'d>,
+}
+
+#[derive(Clone, Copy)]
+enum Place<'d> {
+    Document,
+    Member(&'d Place<'d>, &'d str),
+    Item(&'d Place<'d>, usize),
+}
+
+impl Place<'_> {
+    fn pointer(&self) -> String {
+        match self {
+            Place::Document => String::new(),
+            Place::Member(parent, name) => parent.pointer() + "/" + &name.replace('~', "~0").replace('/', "~1"),
+            Place::Item(parent, index) => format!("{}/{index}", parent.pointer()),
         }
-        if profile.title.is_empty() {
-            profile.title = profile.name.to_string();
-        }
-        let read = &profile.read;
-        let lower = |word: &str| word.trim().to_lowercase();
-        let too_many = || at("/read", "too many pointers, or * on too many levels");
-        Ok(Dialect {
-            plan: Plan::new(&profile).ok_or_else(too_many)?,
-            refusals: RefusalPlan::new(&profile).ok_or_else(too_many)?,
-            words: read.words.iter().map(|(word, state)| (lower(word), state.0)).collect(),
-            actions: read.error.action_codes.iter().map(|(code, action)| (lower(code), action.0)).collect(),
-            envelope_values: read.envelope_ok.iter().flat_map(|envelope| envelope.values.iter().map(plain)).collect(),
-            profile,
-        })
     }
 }
 
-/// What one member alone cannot say.
-fn check(profile: &Profile) -> Result<()> {
-    let poll = &profile.poll;
-    let elsewhere = poll.query.values().any(|value| value.contains("{id}"))
-        || poll.body.as_ref().is_some_and(|body| body.to_string().contains("{id}"));
-    for (index, path) in poll.paths.iter().enumerate() {
-        let pointer = format!("/poll/paths/{index}");
-        match path.matches("{id}").count() {
-            0 if !elsewhere => return Err(at(&pointer, "must contain {id}")),
-            0 | 1 => {}
-            _ => return Err(at(&pointer, "must contain {id} once")),
+impl<'d> Node<'d> {
+    /// An error about this place.
+    pub(super) fn wrong(&self, what: &str) -> Error {
+        wrong(&self.place.pointer(), what)
+    }
+
+    pub(super) fn text(&self) -> Result<&'d str> {
+        self.value.as_str().ok_or_else(|| self.wrong("must be a string"))
+    }
+
+    /// An object with no other members than these.
+    pub(super) fn object(&self, known: &[&str]) -> Result<()> {
+        let members = self.members()?;
+        match members.keys().find(|name| !known.contains(&name.as_str())) {
+            Some(name) => {
+                let place = Place::Member(&self.place, name);
+                Err(wrong(&place.pointer(), &format!("unknown member; known are {}", known.join(", "))))
+            }
+            None => Ok(()),
         }
     }
-    if let Some(cancel) = &profile.cancel
-        && !cancel.path.contains("{id}")
-    {
-        return Err(at("/cancel/path", "must contain {id}"));
+
+    /// The member of an object, if it is there.
+    pub(super) fn member<T: Member>(&self, name: &str) -> Result<Option<T>> {
+        match self.value.get(name) {
+            None => Ok(None),
+            Some(value) => T::read(Node { value, place: Place::Member(&self.place, name) }).map(Some),
+        }
     }
-    if let Some(base_url) = &profile.base_url
-        && !(base_url.starts_with("https://") || base_url.starts_with("http://"))
-    {
-        return Err(at("/base_url", "must start with https:// or http://"));
+
+    fn members(&self) -> Result<&'d Map<String, Value>> {
+        self.value.as_object().ok_or_else(|| self.wrong("must be an object"))
     }
-    let variable = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-    if !profile.key_variable.bytes().all(variable) {
-        return Err(at("/key_variable", "must be capital letters, digits and _"));
+}
+
+/// A section that is not there: all its defaults.
+pub(super) fn absent<T: Member>() -> Result<T> {
+    T::read(Node { value: &Value::Object(Map::new()), place: Place::Document })
+}
+
+impl Member for String {
+    fn read(node: Node<'_>) -> Result<String> {
+        node.text().map(str::to_owned)
     }
-    if !(profile.read.progress_scale.is_finite() && profile.read.progress_scale > 0.0) {
-        return Err(at("/read/progress_scale", "must be more than 0"));
+}
+
+impl Key for String {
+    fn of(name: &str) -> Result<String, &'static str> {
+        Ok(name.to_owned())
     }
-    let submit = profile.submit.as_ref().map(|submit| ("/submit/headers", &submit.headers));
-    for (place, headers) in [("/headers", &profile.headers)].into_iter().chain(submit) {
-        for name in headers.keys() {
-            let ours = ["host", "content-length", "transfer-encoding", "connection", &*profile.auth.header];
-            if ours.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-                return Err(at(&format!("{place}/{}", &**name), "this header is set by the library"));
+}
+
+impl Member for bool {
+    fn read(node: Node<'_>) -> Result<bool> {
+        node.value.as_bool().ok_or_else(|| node.wrong("must be true or false"))
+    }
+}
+
+impl Member for u32 {
+    fn read(node: Node<'_>) -> Result<u32> {
+        let number = node.value.as_u64().and_then(|number| u32::try_from(number).ok());
+        number.ok_or_else(|| node.wrong("must be a whole number, 0 to 4294967295"))
+    }
+}
+
+impl Member for f64 {
+    fn read(node: Node<'_>) -> Result<f64> {
+        node.value.as_f64().ok_or_else(|| node.wrong("must be a number"))
+    }
+}
+
+impl Member for Value {
+    fn read(node: Node<'_>) -> Result<Value> {
+        Ok(node.value.clone())
+    }
+}
+
+impl Member for Map<String, Value> {
+    fn read(node: Node<'_>) -> Result<Map<String, Value>> {
+        node.members().cloned()
+    }
+}
+
+impl<T: Member> Member for Option<T> {
+    fn read(node: Node<'_>) -> Result<Option<T>> {
+        T::read(node).map(Some)
+    }
+}
+
+/// A list, or its only entry alone.
+impl<T: Member> Member for Vec<T> {
+    fn read(node: Node<'_>) -> Result<Vec<T>> {
+        match node.value {
+            Value::Array(items) => {
+                let mut list = Vec::with_capacity(items.len());
+                for (index, value) in items.iter().enumerate() {
+                    list.push(T::read(Node { value, place: Place::Item(&node.place, index) })?);
+                }
+                Ok(list)
+            }
+            _ => T::read(node).map(|only| vec![only]),
+        }
+    }
+}
+
+impl<A: Member, B: Member> Member for (A, B) {
+    fn read(node: Node<'_>) -> Result<(A, B)> {
+        match node.value.as_array().map(Vec::as_slice) {
+            Some([a, b]) => Ok((
+                A::read(Node { value: a, place: Place::Item(&node.place, 0) })?,
+                B::read(Node { value: b, place: Place::Item(&node.place, 1) })?,
+            )),
+            _ => Err(node.wrong("must be a pair")),
+        }
+    }
+}
+
+/// An object whose members have any names.
+#[derive(Debug, Clone)]
+pub(crate) struct Table<K, T>(Vec<(K, T)>);
+
+impl<K, T> Table<K, T> {
+    pub(super) const EMPTY: Table<K, T> = Table(Vec::new());
+}
+
+impl<K, T> std::ops::Deref for Table<K, T> {
+    type Target = [(K, T)];
+    fn deref(&self) -> &[(K, T)] {
+        &self.0
+    }
+}
+
+impl<K: Key, T: Member> Member for Table<K, T> {
+    fn read(node: Node<'_>) -> Result<Table<K, T>> {
+        let mut table = Vec::new();
+        for (name, value) in node.members()? {
+            let node = Node { value, place: Place::Member(&node.place, name) };
+            table.push((K::of(name).map_err(|what| node.wrong(what))?, T::read(node)?));
+        }
+        Ok(Table(table))
+    }
+}
+
+/// Declares a section of the schema: a struct, and how it is read. Unknown members are refused.
+///
+/// A member is named as its field, or as the text behind `as`; what stands behind `=` is its default.
+macro_rules! schema {
+    ($(#[$doc:meta])* $name:ident {
+        $($(#[$member_doc:meta])* $field:ident $(as $member:literal)?: $type:ty $(= $default:expr)?,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub(crate) struct $name {
+            $($(#[$member_doc])* pub(crate) $field: $type,)*
+        }
+
+        impl $crate::dialect::document::Member for $name {
+            fn read(node: Node<'_>) -> Result<$name> {
+                node.object(&[$(schema!(@name $field $($member)?)),*])?;
+                Ok($name {
+                    $($field: match node.member(schema!(@name $field $($member)?))? {
+                        Some(given) => given,
+                        None => schema!(@default node, schema!(@name $field $($member)?) $(, $default)?),
+                    },)*
+                })
             }
         }
-    }
-    Ok(())
-}
-
-/// An allowed value of an envelope, as it is written in a body.
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn at(pointer: &str, what: &str) -> Error {
-    let pointer = if pointer.is_empty() { String::new() } else { format!("{pointer}: ") };
-    Error::invalid(format!("dialect: {pointer}{what}"))
-}
-
-fn not_json(e: &serde_json::Error) -> Error {
-    at("", &format!("not JSON from line {}, column {} on", e.line(), e.column()))
-}
-
-fn pointer_to(path: &Path) -> String {
-    let step = |segment: &Segment| match segment {
-        Segment::Seq { index } => format!("/{index}"),
-        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
-        Segment::Enum { variant } => format!("/{variant}"),
-        Segment::Unknown => String::new(),
     };
-    path.iter().map(step).collect()
+    (@name $field:ident) => { stringify!($field) };
+    (@name $field:ident $member:literal) => { $member };
+    (@default $node:ident, $name:expr) => { return Err($node.wrong(&format!("{} is missing", $name))) };
+    (@default $node:ident, $name:expr, $default:expr) => { $default };
 }
 
-/// What is wrong at the place, without the value there: somebody may have put a key into it.
-fn words(e: &serde_json::Error) -> String {
-    let text = e.to_string();
-    let text = text.rsplit_once(" at line ").map_or(&*text, |(text, _)| text);
-    let quoted = || text.split('`').nth(1).unwrap_or_default();
-    let expected = text.rsplit_once(", expected ").map(|(_, expected)| expected.replace('`', ""));
-    match expected {
-        Some(known) if text.starts_with("unknown field") => {
-            format!("unknown member; known are {}", known.trim_start_matches("one of "))
+/// Declares how values are named in a document.
+macro_rules! choices {
+    ($type:ty: $($name:literal => $value:expr,)*) => {
+        impl $crate::dialect::document::Member for $type {
+            fn read(node: Node<'_>) -> Result<$type> {
+                match node.text()? {
+                    $($name => Ok($value),)*
+                    _ => Err(node.wrong(&format!("must be one of {}", [$($name),*].join(", ")))),
+                }
+            }
         }
-        Some(expected) => format!("must be {}", in_json_words(&expected)),
-        None if text.starts_with("missing field") => format!("{} is missing", quoted()),
-        None if text.starts_with("duplicate field") => format!("{} is given twice", quoted()),
-        None => text.to_owned(),
-    }
+    };
 }
 
-/// A type as a writer of JSON calls it.
-fn in_json_words(expected: &str) -> &str {
-    match expected {
-        "u16" | "u32" | "u64" => "a whole number, 0 to 4294967295",
-        "f64" => "a number",
-        "a boolean" => "true or false",
-        "a map" => "an object",
-        "a sequence" => "a list",
-        "a tuple of size 2" => "a pair",
-        _ if expected.starts_with("struct ") => "an object",
-        _ => expected,
-    }
-}
+pub(super) use {choices, schema};

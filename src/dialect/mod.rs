@@ -21,6 +21,9 @@ mod vocabulary;
 
 use std::sync::{Arc, LazyLock};
 
+use serde_json::Value;
+
+use crate::error::Result;
 use crate::task::{FailureAction, State};
 
 pub(crate) use profile::{Confidence, ImageAuth, Meaning, Profile, Timing, Verb};
@@ -40,6 +43,26 @@ pub(crate) struct Dialect {
 }
 
 impl Dialect {
+    /// Reads and compiles a document.
+    ///
+    /// # Errors
+    /// `InvalidArgument`; the message names the pointer to the member that is unknown or has a bad value.
+    pub(crate) fn parse(json: &str) -> Result<Dialect> {
+        let profile = Profile::parse(json)?;
+        let read = &profile.read;
+        let lower = |word: &str| word.trim().to_lowercase();
+        let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let too_many = || document::wrong("/read", "too many pointers, or * on too many levels");
+        Ok(Dialect {
+            plan: plan::Plan::new(&profile).ok_or_else(too_many)?,
+            refusals: refusal::RefusalPlan::new(&profile).ok_or_else(too_many)?,
+            words: read.words.iter().map(|(word, state)| (lower(word), state.0)).collect(),
+            actions: read.error.action_codes.iter().map(|(code, action)| (lower(code), action.0)).collect(),
+            envelope_values: read.envelope_ok.iter().flat_map(|envelope| envelope.values.iter().map(plain)).collect(),
+            profile,
+        })
+    }
+
     /// The dialects that come with the library, the documented services first.
     pub(crate) fn builtins() -> &'static [Arc<Dialect>] {
         static BUILTINS: LazyLock<Vec<Arc<Dialect>>> = LazyLock::new(|| {
@@ -66,14 +89,16 @@ impl Dialect {
 
     /// What an HTTP status says about a look.
     pub(crate) fn meaning(&self, http_status: u16) -> Meaning {
-        let own = self.profile.http.get(&profile::HttpStatus(http_status));
-        own.copied().unwrap_or(match http_status {
-            200..=299 => Meaning::Ok,
-            404 | 410 => Meaning::Gone,
-            429 => Meaning::RateLimited,
-            501 | 505 => Meaning::Stop,
-            408 | 425 | 500..=599 => Meaning::Retry,
-            _ => Meaning::Stop,
-        })
+        match self.profile.http.iter().find(|(status, _)| status.0 == http_status) {
+            Some((_, own)) => *own,
+            None => match http_status {
+                200..=299 => Meaning::Ok,
+                404 | 410 => Meaning::Gone,
+                429 => Meaning::RateLimited,
+                501 | 505 => Meaning::Stop,
+                408 | 425 | 500..=599 => Meaning::Retry,
+                _ => Meaning::Stop,
+            },
+        }
     }
 }

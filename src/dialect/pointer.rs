@@ -1,9 +1,7 @@
 //! JSON Pointers, with one extra: `*` steps into every array item or object member.
 
-use std::fmt;
-
-use serde::de::{self, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use super::document::{Member, Node};
+use crate::error::Result;
 
 /// One way down.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,33 +60,8 @@ fn step(text: &str) -> Result<Step, &'static str> {
     Ok(Step::Name(text.replace("~1", "/").replace("~0", "~")))
 }
 
-impl<'de> Deserialize<'de> for Pointer {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Pointer, D::Error> {
-        Pointer::parse(&String::deserialize(d)?).map_err(de::Error::custom)
+impl Member for Pointer {
+    fn read(node: Node<'_>) -> Result<Pointer> {
+        Pointer::parse(node.text()?).map_err(|what| node.wrong(what))
     }
-}
-
-/// Reads one pointer, or a list of them.
-pub(super) fn pointers<'de, D: Deserializer<'de>>(d: D) -> Result<Pointers, D::Error> {
-    struct OneOrMany;
-    impl<'de> Visitor<'de> for OneOrMany {
-        type Value = Pointers;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a JSON pointer or a list of them")
-        }
-
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Pointers, E> {
-            Pointer::parse(text).map(|one| vec![one]).map_err(E::custom)
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Pointers, A::Error> {
-            let mut many = Pointers::new();
-            while let Some(one) = seq.next_element()? {
-                many.push(one);
-            }
-            if many.len() > 16 { Err(de::Error::custom("must not be longer than 16")) } else { Ok(many) }
-        }
-    }
-    d.deserialize_any(OneOrMany)
 }

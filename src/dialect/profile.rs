@@ -1,420 +1,262 @@
 //! The schema of a dialect document: how a service speaks, as data.
 //!
-//! Every default is the one that most services share; a member that a service does not need is left out.
+//! What stands behind `=` is a member's default; a member without must be given. A list may be written as its only
+//! entry alone. Pointers are JSON Pointers in which `*` steps into every item or member; of a list of pointers the first
+//! that yields something wins, never the union.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use serde_json::{Map, Value};
 
-use serde::de::{self, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
-
-use super::pointer::{Pointer, Pointers, pointers};
+use super::document::{self, Key, Node, Table, absent, choices, schema, wrong};
+use super::pointer::{Pointer, Pointers};
+use crate::error::Result;
 use crate::task::{FailureAction, State};
 
-/// One service, described.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Profile {
-    /// For editors; not read.
-    #[serde(rename = "$schema", default)]
-    pub _schema: Option<String>,
-    /// Version of this schema: 1.
-    #[serde(rename = "dialect", default)]
-    pub _version: Version,
-    /// What to pass as `provider`: small letters, digits and dashes.
-    pub name: Name,
-    /// The service's name for people. Default: `name`.
-    #[serde(default)]
-    pub title: String,
-    /// Where the facts are from.
-    #[serde(default)]
-    pub sources: Vec<String>,
-    /// Whether the service documents what is said here.
-    #[serde(default)]
-    pub confidence: Confidence,
-    /// Default address of the API. Absent: the caller has to give one.
-    #[serde(default)]
-    pub base_url: Option<String>,
-    /// Environment variable of the key. Default: `<NAME>_API_KEY`.
-    #[serde(default)]
-    pub key_variable: String,
+schema! {
+    /// One service, described.
+    Profile {
+        /// For editors; not read.
+        schema as "$schema": String = String::new(),
+        /// Version of this schema.
+        version as "dialect": Version = Version,
+        /// What to pass as `provider`: small letters, digits and dashes.
+        name: Name,
+        /// The service's name for people. Default: `name`.
+        title: String = String::new(),
+        /// Where the facts are from.
+        sources: Vec<String> = vec![],
+        /// Whether the service documents what is said here.
+        confidence: Confidence = Confidence::Inferred,
+        /// Default address of the API. Absent: the caller has to give one.
+        base_url: Option<String> = None,
+        /// Environment variable of the key. Default: `<NAME>_API_KEY`.
+        key_variable: String = String::new(),
+        /// How the key is sent.
+        auth: Auth = absent()?,
+        /// Sent with every API call.
+        headers: Headers = Headers::EMPTY,
+        /// How a task is submitted. Absent: it cannot be.
+        submit: Option<Submit> = None,
+        /// How a task is looked at.
+        poll: Poll,
+        /// How an answer is read.
+        read: Read = absent()?,
+        /// What an HTTP status means, where it differs from the defaults of [`meaning`](super::Dialect::meaning).
+        http: Table<HttpStatus, Meaning> = Table::EMPTY,
+        /// Codes in a body that say: no such task.
+        not_found_codes: Vec<String> = vec![],
+        /// How a task is cancelled. Absent: it cannot be.
+        cancel: Option<Cancel> = None,
+        /// When to look.
+        timing: Timing = absent()?,
+    }
+}
+
+schema! {
     /// How the key is sent.
-    #[serde(default)]
-    pub auth: Auth,
-    /// Sent with every API call.
-    #[serde(default)]
-    pub headers: Headers,
-    /// How a task is submitted. Absent: it cannot be.
-    #[serde(default)]
-    pub submit: Option<Submit>,
+    Auth {
+        /// Its header.
+        header: HeaderName = HeaderName("Authorization".to_owned()),
+        /// What stands before the key, with its space; "" for nothing.
+        prefix: HeaderValue = HeaderValue("Bearer ".to_owned()),
+    }
+}
+
+schema! {
+    /// How a task is submitted: a POST of the caller's JSON.
+    Submit {
+        /// Path on the API's origin.
+        path: Path,
+        /// Query members, added where the caller's JSON has no member of that name.
+        query: Table<String, String> = Table::EMPTY,
+        /// Sent with the submit only.
+        headers: Headers = Headers::EMPTY,
+        /// Members added to the caller's JSON where it lacks them.
+        body_defaults: Map<String, Value> = Map::new(),
+        /// Members of the caller's JSON that mean: add nothing, the caller chose.
+        unless: Vec<String> = vec![],
+        /// Longest time for the answer, milliseconds. A synchronous create answers when the image is done.
+        timeout_ms: Positive = Positive(600_000),
+        /// Header that makes a repeated submit harmless, where the service has one.
+        idempotency_header: Option<HeaderName> = None,
+    }
+}
+
+schema! {
     /// How a task is looked at.
-    pub poll: Poll,
+    Poll {
+        /// GET, POST, PUT or DELETE.
+        method: Verb = Verb::Get,
+        /// The first is used for an id; the others are accepted as references and tried when the first is not there.
+        paths: Vec<Path>,
+        /// Query members; `{id}` in a value is the task's id.
+        query: Table<String, String> = Table::EMPTY,
+        /// A JSON body; `{id}` in its texts is the task's id.
+        body: Option<Value> = None,
+        /// Where an answer names the address to look at from now on.
+        follow: Pointers = Pointer::list(&["/poll_url"]),
+        /// Hosts besides the API's own that such an address may be on.
+        follow_hosts: Vec<String> = vec![],
+    }
+}
+
+schema! {
     /// How an answer is read.
-    #[serde(default)]
-    pub read: Read,
-    /// What an HTTP status means, where it differs from [`meaning`](super::Dialect::meaning)'s defaults.
-    #[serde(default)]
-    pub http: BTreeMap<HttpStatus, Meaning>,
-    /// Codes in a body that say: no such task.
-    #[serde(default)]
-    pub not_found_codes: Vec<String>,
-    /// How a task is cancelled. Absent: it cannot be.
-    #[serde(default)]
-    pub cancel: Option<Cancel>,
-    /// When to look.
-    #[serde(default)]
-    pub timing: Timing,
-}
-
-/// Header of the key, and what stands before the key in it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Auth {
-    /// Default `Authorization`.
-    pub header: HeaderName,
-    /// Default `Bearer ` with its space; "" for none.
-    pub prefix: HeaderValue,
-}
-
-impl Default for Auth {
-    fn default() -> Auth {
-        Auth { header: HeaderName("Authorization".into()), prefix: HeaderValue("Bearer ".into()) }
+    Read {
+        /// Where the task is in the body: the first under which `status` yields a value, else the first under which `id`
+        /// does, else the body. Default: the body.
+        root: Pointers = vec![],
+        /// An envelope's own code, and the values that mean success.
+        envelope_ok: Option<Envelope> = None,
+        /// The task's id, a text or a number.
+        id: Pointers = Pointer::list(&["/id", "/task_id"]),
+        /// The status word: a text, a number or a boolean.
+        status: Pointers = Pointer::list(&["/status"]),
+        /// Status words of this service, before the shared vocabulary. Numbers and booleans as their JSON text.
+        words: Table<String, Word> = Table::EMPTY,
+        /// The state of a look without a status.
+        absent: Word = Word(State::Unknown),
+        /// Truthy: the task was cancelled, whatever the status says, unless it succeeded.
+        cancelled_if: Pointers = vec![],
+        /// Truthy: the task failed, although the status says success or nothing.
+        failed_if: Pointers = vec![],
+        /// How far the task is; a number, or a text with or without a percent sign.
+        progress: Pointers = Pointer::list(&["/progress"]),
+        /// What 100 % is: 100, or 1 for fractions. Percent texts are always read as such.
+        progress_scale: f64 = 100.0,
+        /// Where the images are.
+        images: Images = absent()?,
+        /// Where a failed task says why.
+        error: ErrorPointers = absent()?,
+        /// Seconds, milliseconds or RFC 3339; 0 for not yet.
+        created_at: Pointers = vec![],
+        /// As `created_at`; read of a task that has ended only.
+        completed_at: Pointers = vec![],
+        /// The model that works on it.
+        model: Pointers = vec![],
+        /// The prompt as the service rewrote it, also while pending. Default: that of the first image.
+        revised_prompt: Pointers = vec![],
+        /// The upstream conversation.
+        conversation_id: Pointers = vec![],
+        /// The id of the charge.
+        billing_id: Pointers = vec![],
+        /// The service's credits.
+        credit_cost: Pointers = vec![],
+        /// Seconds to wait before the next look.
+        wait_hint: Pointers = vec![],
     }
 }
 
-/// How a task is submitted: a POST of the caller's JSON.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Submit {
-    /// Path on the API's origin.
-    pub path: Path,
-    /// Query members, added where the caller's JSON has no member of that name.
-    #[serde(default)]
-    pub query: BTreeMap<String, String>,
-    /// Sent with the submit only.
-    #[serde(default)]
-    pub headers: Headers,
-    /// Members added to the caller's JSON where it lacks them.
-    #[serde(default)]
-    pub body_defaults: serde_json::Map<String, Value>,
-    /// Members of the caller's JSON that mean: add nothing, the caller chose.
-    #[serde(default)]
-    pub unless: Vec<String>,
-    /// Longest time for the answer, milliseconds. A synchronous create answers when the image is done.
-    #[serde(default = "submit_timeout")]
-    pub timeout_ms: Positive,
-    /// Header that makes a repeated submit harmless, where the service has one.
-    #[serde(default)]
-    pub idempotency_header: Option<HeaderName>,
+schema! {
+    /// An envelope's own code.
+    Envelope {
+        /// Where it is, from the body.
+        pointer: Pointers,
+        /// The values that mean success.
+        values: Vec<Value>,
+    }
 }
 
-fn submit_timeout() -> Positive {
-    Positive(600_000)
-}
-
-/// How a task is looked at.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Poll {
-    /// Default GET.
-    #[serde(default)]
-    pub method: Verb,
-    /// The first is used for an id; the others are accepted as references and tried when the first is not there.
-    #[serde(deserialize_with = "one_or_more")]
-    pub paths: Vec<Path>,
-    /// Query members; `{id}` in a value is the task's id.
-    #[serde(default)]
-    pub query: BTreeMap<String, String>,
-    /// A JSON body; `{id}` in its texts is the task's id.
-    #[serde(default)]
-    pub body: Option<Value>,
-    /// Where an answer names the address to look at from now on.
-    #[serde(default = "follow", deserialize_with = "pointers")]
-    pub follow: Pointers,
-    /// Hosts besides the API's own that such an address may be on.
-    #[serde(default)]
-    pub follow_hosts: Vec<String>,
-}
-
-fn follow() -> Pointers {
-    Pointer::list(&["/poll_url"])
-}
-
-/// How an answer is read. Every pointer list is tried in order; the first that yields a value wins, never the union.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Read {
-    /// Where the task is in the body: the first under which `status` yields a value, else the first under which `id`
-    /// does, else the body. Default: the body.
-    #[serde(deserialize_with = "pointers")]
-    pub root: Pointers,
-    /// An envelope's own code, and the values that mean success. Pointer from the body.
-    pub envelope_ok: Option<Envelope>,
-    /// The task's id, a text or a number.
-    #[serde(deserialize_with = "pointers")]
-    pub id: Pointers,
-    /// The status word: a text, a number or a boolean.
-    #[serde(deserialize_with = "pointers")]
-    pub status: Pointers,
-    /// Status words of this service, over the shared vocabulary. Numbers and booleans as their JSON text.
-    pub words: BTreeMap<String, Word>,
-    /// The state of a look without a status. Default `unknown`.
-    pub absent: Word,
-    /// Truthy: the task was cancelled, whatever the status says, unless it succeeded.
-    #[serde(deserialize_with = "pointers")]
-    pub cancelled_if: Pointers,
-    /// Truthy: the task failed, although the status says success or nothing.
-    #[serde(deserialize_with = "pointers")]
-    pub failed_if: Pointers,
-    /// How far the task is; a number, or a text with or without a percent sign.
-    #[serde(deserialize_with = "pointers")]
-    pub progress: Pointers,
-    /// What 100 % is: 100, or 1 for fractions. Percent texts are always read as such.
-    pub progress_scale: f64,
+schema! {
     /// Where the images are.
-    pub images: Images,
+    Images {
+        /// A list, one object, one string, or a list of strings. Empty: the dialect names no images.
+        items: Pointers = vec![],
+        /// The image's address; this and the rest is relative to one item. An item that is a string is its url; a url that
+        /// is an array gives one image each.
+        url: Pointers = Pointer::list(&["/url"]),
+        /// The image itself. Goes before `url`.
+        base64: Pointers = Pointer::list(&["/b64_json"]),
+        /// The service's id of the file.
+        file_id: Pointers = Pointer::list(&["/file_id"]),
+        /// The prompt as the service rewrote it.
+        revised_prompt: Pointers = Pointer::list(&["/revised_prompt"]),
+        /// When the link expires, as `created_at`. Default: the link's own query member `exp`.
+        expires_at: Pointers = vec![],
+        /// Pixels across.
+        width: Pointers = vec![],
+        /// Pixels down.
+        height: Pointers = vec![],
+        /// Length of the encoded image.
+        byte_size: Pointers = vec![],
+        /// A JSON text in which `items` are, instead of the body.
+        json_string: Pointers = vec![],
+        /// Whether the key goes along to links on the API's own origin.
+        auth: ImageAuth = ImageAuth::Never,
+        /// A link refused as private or plain http whose path starts so is taken to the API's origin.
+        rebase: Option<Path> = None,
+    }
+}
+
+schema! {
     /// Where a failed task says why.
-    pub error: ErrorPointers,
-    /// Seconds, milliseconds or RFC 3339; 0 for not yet.
-    #[serde(deserialize_with = "pointers")]
-    pub created_at: Pointers,
-    /// As `created_at`; read of a task that has ended only.
-    #[serde(deserialize_with = "pointers")]
-    pub completed_at: Pointers,
-    /// The model that works on it.
-    #[serde(deserialize_with = "pointers")]
-    pub model: Pointers,
-    /// The prompt as the service rewrote it, also while pending. Default: that of the first image.
-    #[serde(deserialize_with = "pointers")]
-    pub revised_prompt: Pointers,
-    /// The upstream conversation.
-    #[serde(deserialize_with = "pointers")]
-    pub conversation_id: Pointers,
-    /// The id of the charge.
-    #[serde(deserialize_with = "pointers")]
-    pub billing_id: Pointers,
-    /// The service's credits.
-    #[serde(deserialize_with = "pointers")]
-    pub credit_cost: Pointers,
-    /// Seconds to wait before the next look.
-    #[serde(deserialize_with = "pointers")]
-    pub wait_hint: Pointers,
-}
-
-impl Default for Read {
-    fn default() -> Read {
-        Read {
-            root: Pointers::new(),
-            envelope_ok: None,
-            id: Pointer::list(&["/id", "/task_id"]),
-            status: Pointer::list(&["/status"]),
-            words: BTreeMap::new(),
-            absent: Word(State::Unknown),
-            cancelled_if: Pointers::new(),
-            failed_if: Pointers::new(),
-            progress: Pointer::list(&["/progress"]),
-            progress_scale: 100.0,
-            images: Images::default(),
-            error: ErrorPointers::default(),
-            created_at: Pointers::new(),
-            completed_at: Pointers::new(),
-            model: Pointers::new(),
-            revised_prompt: Pointers::new(),
-            conversation_id: Pointers::new(),
-            billing_id: Pointers::new(),
-            credit_cost: Pointers::new(),
-            wait_hint: Pointers::new(),
-        }
+    ErrorPointers {
+        /// The words for people.
+        message: Pointers = Pointer::list(&["/error/message", "/error"]),
+        /// The code for programs.
+        code: Pointers = Pointer::list(&["/error/code"]),
+        /// The class of error.
+        kind as "type": Pointers = Pointer::list(&["/error/type"]),
+        /// Whether a message "code: words" carries the code.
+        code_in_message: bool = false,
+        /// What helps after a code, before the shared table.
+        action_codes: Table<String, Action> = Table::EMPTY,
     }
 }
 
-/// An envelope's own code.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Envelope {
-    /// Where it is, from the body.
-    #[serde(deserialize_with = "pointers")]
-    pub pointer: Pointers,
-    /// The values that mean success.
-    pub values: Vec<Value>,
-}
-
-/// Where the images are.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Images {
-    /// A list, one object, one string, or a list of strings. Empty: the dialect names no images.
-    #[serde(deserialize_with = "pointers")]
-    pub items: Pointers,
-    /// The rest is relative to one item. An item that is a string is its url; a url that is an array gives one image each.
-    #[serde(deserialize_with = "pointers")]
-    pub url: Pointers,
-    /// The image itself. Goes before `url`.
-    #[serde(deserialize_with = "pointers")]
-    pub base64: Pointers,
-    /// The service's id of the file.
-    #[serde(deserialize_with = "pointers")]
-    pub file_id: Pointers,
-    /// The prompt as the service rewrote it.
-    #[serde(deserialize_with = "pointers")]
-    pub revised_prompt: Pointers,
-    /// When the link expires, as `created_at`. Default: the link's own query member `exp`.
-    #[serde(deserialize_with = "pointers")]
-    pub expires_at: Pointers,
-    /// Pixels across.
-    #[serde(deserialize_with = "pointers")]
-    pub width: Pointers,
-    /// Pixels down.
-    #[serde(deserialize_with = "pointers")]
-    pub height: Pointers,
-    /// Length of the encoded image.
-    #[serde(deserialize_with = "pointers")]
-    pub byte_size: Pointers,
-    /// A JSON text in which `items` are, instead of the body.
-    #[serde(deserialize_with = "pointers")]
-    pub json_string: Pointers,
-    /// Whether the key goes along to links on the API's own origin.
-    pub auth: ImageAuth,
-    /// A link refused as private or plain http whose path starts so is taken to the API's origin.
-    pub rebase: Option<Path>,
-}
-
-impl Default for Images {
-    fn default() -> Images {
-        Images {
-            items: Pointers::new(),
-            url: Pointer::list(&["/url"]),
-            base64: Pointer::list(&["/b64_json"]),
-            file_id: Pointer::list(&["/file_id"]),
-            revised_prompt: Pointer::list(&["/revised_prompt"]),
-            expires_at: Pointers::new(),
-            width: Pointers::new(),
-            height: Pointers::new(),
-            byte_size: Pointers::new(),
-            json_string: Pointers::new(),
-            auth: ImageAuth::Never,
-            rebase: None,
-        }
+schema! {
+    /// How a task is cancelled.
+    Cancel {
+        /// GET, POST, PUT or DELETE.
+        method: Verb = Verb::Delete,
+        /// With `{id}`.
+        path: Path,
     }
 }
 
-/// Whether image links get the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum ImageAuth {
-    /// The link is enough.
-    Never,
-    /// On the API's own origin, never elsewhere.
-    SameOrigin,
-}
-
-/// Where a failed task says why.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct ErrorPointers {
-    /// The words for people.
-    #[serde(deserialize_with = "pointers")]
-    pub message: Pointers,
-    /// The code for programs.
-    #[serde(deserialize_with = "pointers")]
-    pub code: Pointers,
-    /// The class of error.
-    #[serde(rename = "type", deserialize_with = "pointers")]
-    pub kind: Pointers,
-    /// Whether a message "code: words" carries the code.
-    pub code_in_message: bool,
-    /// What helps after a code, over the shared table.
-    pub action_codes: BTreeMap<String, Action>,
-}
-
-impl Default for ErrorPointers {
-    fn default() -> ErrorPointers {
-        ErrorPointers {
-            message: Pointer::list(&["/error/message", "/error"]),
-            code: Pointer::list(&["/error/code"]),
-            kind: Pointer::list(&["/error/type"]),
-            code_in_message: false,
-            action_codes: BTreeMap::new(),
-        }
-    }
-}
-
-/// How a task is cancelled.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Cancel {
-    /// Default DELETE.
-    #[serde(default = "delete")]
-    pub method: Verb,
-    /// With `{id}`.
-    pub path: Path,
-}
-
-fn delete() -> Verb {
-    Verb::Delete
-}
-
-/// When to look. All in milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Timing {
-    /// After our own submit.
-    pub first_look_ms: u32,
-    /// `[age of the task, interval from there on]`, ages rising from 0.
-    #[serde(deserialize_with = "intervals")]
-    pub intervals_ms: Vec<(u32, u32)>,
-    /// No interval is shorter.
-    pub floor_ms: u32,
-    /// How long a wait lasts when nobody says.
-    pub wait_timeout_ms: Positive,
-    /// How long after our own submit "not found" is not believed.
-    pub not_found_grace_ms: u32,
-    /// The service's own limit, where it states one.
-    pub requests_per_minute: Option<Positive>,
-    /// Requests that may go at once after a pause.
-    pub burst: Positive,
-}
-
-impl Default for Timing {
-    fn default() -> Timing {
-        Timing {
-            first_look_ms: 1_000,
-            intervals_ms: vec![(0, 3_000), (120_000, 5_000), (300_000, 10_000)],
-            floor_ms: 1_000,
-            wait_timeout_ms: Positive(600_000),
-            not_found_grace_ms: 0,
-            requests_per_minute: None,
-            burst: Positive(15),
-        }
+schema! {
+    /// When to look, in milliseconds.
+    Timing {
+        /// After our own submit.
+        first_look_ms: u32 = 1_000,
+        /// `[age of the task, interval from there on]`, ages rising from 0.
+        intervals_ms: Vec<(u32, u32)> = vec![(0, 3_000), (120_000, 5_000), (300_000, 10_000)],
+        /// No interval is shorter.
+        floor_ms: u32 = 1_000,
+        /// How long a wait lasts when nobody says.
+        wait_timeout_ms: Positive = Positive(600_000),
+        /// How long after our own submit "not found" is not believed.
+        not_found_grace_ms: u32 = 0,
+        /// The service's own limit, where it states one.
+        requests_per_minute: Option<Positive> = None,
+        /// Requests that may go at once after a pause.
+        burst: Positive = Positive(15),
     }
 }
 
 /// How well a dialect is founded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Confidence {
     /// Put together from clients, forks, examples.
-    #[default]
     Inferred,
     /// By the service's own pages.
     Documented,
 }
 
+choices! { Confidence: "documented" => Confidence::Documented, "inferred" => Confidence::Inferred, }
+
 /// A request's method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verb {
-    #[default]
     Get,
     Post,
     Put,
     Delete,
 }
 
+choices! { Verb: "GET" => Verb::Get, "POST" => Verb::Post, "PUT" => Verb::Put, "DELETE" => Verb::Delete, }
+
 /// What an HTTP status says about the look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
     /// The body is an answer.
     Ok,
@@ -428,11 +270,57 @@ pub(crate) enum Meaning {
     Stop,
 }
 
-/// A text that was checked when the document was read.
+choices! {
+    Meaning:
+    "ok" => Meaning::Ok,
+    "gone" => Meaning::Gone,
+    "rate_limited" => Meaning::RateLimited,
+    "retry" => Meaning::Retry,
+    "stop" => Meaning::Stop,
+}
+
+/// Whether image links get the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ImageAuth {
+    /// The link is enough.
+    Never,
+    /// On the API's own origin, never elsewhere.
+    SameOrigin,
+}
+
+choices! { ImageAuth: "never" => ImageAuth::Never, "same_origin" => ImageAuth::SameOrigin, }
+
+/// A state by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Word(pub(crate) State);
+
+choices! {
+    Word:
+    "unknown" => Word(State::Unknown),
+    "queued" => Word(State::Queued),
+    "running" => Word(State::Running),
+    "succeeded" => Word(State::Succeeded),
+    "failed" => Word(State::Failed),
+    "cancelled" => Word(State::Cancelled),
+    "expired" => Word(State::Expired),
+}
+
+/// An action by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Action(pub(crate) FailureAction);
+
+choices! {
+    Action:
+    "resubmit" => Action(FailureAction::Resubmit),
+    "change_request" => Action(FailureAction::ChangeRequest),
+    "check_account" => Action(FailureAction::CheckAccount),
+}
+
+/// Declares a text with a form.
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $check:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
         pub(crate) struct $name(String);
 
         impl std::ops::Deref for $name {
@@ -442,12 +330,16 @@ macro_rules! checked_text {
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<$name, D::Error> {
-                let text = String::deserialize(d)?;
+        impl Key for $name {
+            fn of(text: &str) -> Result<$name, &'static str> {
                 let check: fn(&str) -> Result<(), &'static str> = $check;
-                check(&text).map_err(de::Error::custom)?;
-                Ok($name(text))
+                check(text).map(|()| $name(text.to_owned()))
+            }
+        }
+
+        impl document::Member for $name {
+            fn read(node: Node<'_>) -> Result<$name> {
+                $name::of(node.text()?).map_err(|what| node.wrong(what))
             }
         }
     };
@@ -494,111 +386,102 @@ checked_text!(
 );
 
 /// Headers that a dialect sends as they are.
-pub(crate) type Headers = BTreeMap<HeaderName, HeaderValue>;
+pub(crate) type Headers = Table<HeaderName, HeaderValue>;
 
 /// The version of the schema.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Version;
 
-impl<'de> Deserialize<'de> for Version {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Version, D::Error> {
-        match u64::deserialize(d)? {
-            1 => Ok(Version),
-            _ => Err(de::Error::custom("this library reads version 1")),
-        }
+impl document::Member for Version {
+    fn read(node: Node<'_>) -> Result<Version> {
+        if node.value == 1 { Ok(Version) } else { Err(node.wrong("this library reads version 1")) }
     }
 }
 
-/// A count that is not zero.
+/// A number that is not 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Positive(pub u32);
+pub(crate) struct Positive(pub(crate) u32);
 
-impl<'de> Deserialize<'de> for Positive {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Positive, D::Error> {
-        match u32::deserialize(d)? {
-            0 => Err(de::Error::custom("must not be 0")),
-            n => Ok(Positive(n)),
+impl document::Member for Positive {
+    fn read(node: Node<'_>) -> Result<Positive> {
+        match document::Member::read(node)? {
+            0 => Err(node.wrong("must not be 0")),
+            number => Ok(Positive(number)),
         }
     }
 }
 
 /// A three-digit HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct HttpStatus(pub u16);
+pub(crate) struct HttpStatus(pub(crate) u16);
 
-impl<'de> Deserialize<'de> for HttpStatus {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<HttpStatus, D::Error> {
-        let status = String::deserialize(d)?.parse().unwrap_or(0);
-        if (100..600).contains(&status) {
-            Ok(HttpStatus(status))
-        } else {
-            Err(de::Error::custom("must be an HTTP status, 100 to 599"))
+impl Key for HttpStatus {
+    fn of(name: &str) -> Result<HttpStatus, &'static str> {
+        let status = name.parse().ok().filter(|status| (100..600).contains(status));
+        status.map(HttpStatus).ok_or("must be an HTTP status, 100 to 599")
+    }
+}
+
+impl Profile {
+    /// Reads a document.
+    pub(super) fn parse(json: &str) -> Result<Profile> {
+        let mut profile: Profile = document::read(json)?;
+        profile.check()?;
+        if profile.key_variable.is_empty() {
+            profile.key_variable = format!("{}_API_KEY", profile.name.to_ascii_uppercase().replace('-', "_"));
         }
-    }
-}
-
-/// A state by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Word(pub State);
-
-impl<'de> Deserialize<'de> for Word {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Word, D::Error> {
-        use State::*;
-        let name = String::deserialize(d)?;
-        let states = [Unknown, Queued, Running, Succeeded, Failed, Cancelled, Expired];
-        states.into_iter().find(|state| state.name() == name).map(Word).ok_or_else(|| {
-            de::Error::custom("must be unknown, queued, running, succeeded, failed, cancelled or expired")
-        })
-    }
-}
-
-/// An action by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Action(pub FailureAction);
-
-impl<'de> Deserialize<'de> for Action {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Action, D::Error> {
-        use FailureAction::*;
-        let name = String::deserialize(d)?;
-        let found = [Resubmit, ChangeRequest, CheckAccount].into_iter().find(|action| action.name() == name);
-        found.map(Action).ok_or_else(|| de::Error::custom("must be resubmit, change_request or check_account"))
-    }
-}
-
-/// A list that is not empty.
-fn one_or_more<'de, D, T>(d: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    let list = Vec::<T>::deserialize(d)?;
-    if list.is_empty() { Err(de::Error::custom("must not be empty")) } else { Ok(list) }
-}
-
-/// Pairs `[age, interval]` with ages rising from 0.
-fn intervals<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<(u32, u32)>, D::Error> {
-    struct Pairs;
-    impl<'de> Visitor<'de> for Pairs {
-        type Value = Vec<(u32, u32)>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list of [age, interval]")
+        if profile.title.is_empty() {
+            profile.title = profile.name.to_string();
         }
+        Ok(profile)
+    }
 
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            let mut pairs: Vec<(u32, u32)> = Vec::new();
-            while let Some(pair) = seq.next_element::<(u32, u32)>()? {
-                let rises = pairs.last().map_or(pair.0 == 0, |last| pair.0 > last.0);
-                if !rises {
-                    return Err(de::Error::custom("ages must rise from 0"));
-                }
-                if pair.1 == 0 {
-                    return Err(de::Error::custom("an interval must not be 0"));
-                }
-                pairs.push(pair);
+    /// What no member can say of itself.
+    fn check(&self) -> Result<()> {
+        let poll = &self.poll;
+        let id_elsewhere = poll.query.iter().any(|(_, value)| value.contains("{id}"))
+            || poll.body.as_ref().is_some_and(|body| body.to_string().contains("{id}"));
+        if poll.paths.is_empty() {
+            return Err(wrong("/poll/paths", "must not be empty"));
+        }
+        for (index, path) in poll.paths.iter().enumerate() {
+            let pointer = format!("/poll/paths/{index}");
+            match path.matches("{id}").count() {
+                0 if !id_elsewhere => return Err(wrong(&pointer, "must contain {id}")),
+                0 | 1 => {}
+                _ => return Err(wrong(&pointer, "must contain {id} once")),
             }
-            if pairs.is_empty() { Err(de::Error::custom("must not be empty")) } else { Ok(pairs) }
         }
+        if self.cancel.as_ref().is_some_and(|cancel| !cancel.path.contains("{id}")) {
+            return Err(wrong("/cancel/path", "must contain {id}"));
+        }
+        let is_http = |url: &String| url.starts_with("https://") || url.starts_with("http://");
+        if !self.base_url.iter().all(is_http) {
+            return Err(wrong("/base_url", "must start with https:// or http://"));
+        }
+        let fits = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+        if !self.key_variable.bytes().all(fits) {
+            return Err(wrong("/key_variable", "must be capital letters, digits and _"));
+        }
+        if self.read.progress_scale.is_nan() || self.read.progress_scale <= 0.0 {
+            return Err(wrong("/read/progress_scale", "must be more than 0"));
+        }
+        let intervals = &self.timing.intervals_ms;
+        let rise = intervals.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        if intervals.first().is_none_or(|first| first.0 != 0) || !rise {
+            return Err(wrong("/timing/intervals_ms", "ages must rise from 0"));
+        }
+        if intervals.iter().any(|(_, interval)| *interval == 0) {
+            return Err(wrong("/timing/intervals_ms", "an interval must not be 0"));
+        }
+        let submit = self.submit.as_ref().map(|submit| ("/submit/headers", &submit.headers));
+        for (place, headers) in [("/headers", &self.headers)].into_iter().chain(submit) {
+            let ours = ["host", "content-length", "transfer-encoding", "connection", &*self.auth.header];
+            let own = |name: &&HeaderName| ours.iter().any(|known| known.eq_ignore_ascii_case(name));
+            if let Some(name) = headers.iter().map(|(name, _)| name).find(own) {
+                return Err(wrong(&format!("{place}/{}", &**name), "this header is set by the library"));
+            }
+        }
+        Ok(())
     }
-    d.deserialize_seq(Pairs)
 }

@@ -53,7 +53,7 @@ impl Dialect {
         let defaults = submit.body_defaults.iter().filter(|(member, _)| lacks(member));
         let defaults = defaults.map(|(member, value)| format!("{}:{value}", Value::from(member.as_str())));
         let body = splice(request_json.trim(), defaults, given.is_empty());
-        let query = submit.query.iter().filter(|(member, _)| lacks(member));
+        let query = submit.query.iter().filter(|(member, _)| lacks(&member));
         Ok(Outgoing {
             method: Verb::Post,
             path: with_query(submit.path.to_string(), query.map(|(member, value)| (member.as_str(), value.clone()))),
@@ -131,7 +131,7 @@ impl Dialect {
     }
 
     fn headers(&self, more: Option<&Headers>, has_body: bool) -> Vec<(String, String)> {
-        let own = self.profile.headers.iter().chain(more.into_iter().flatten());
+        let own = self.profile.headers.iter().chain(more.map_or(&[][..], |more| more));
         let own = own.map(|(name, value)| (name.to_string(), value.to_string()));
         let json = has_body.then(|| ("Content-Type".to_owned(), "application/json".to_owned()));
         json.into_iter().chain(own).collect()

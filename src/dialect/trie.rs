@@ -2,7 +2,7 @@
 //!
 //! Pointers with `*` are turned into plain states when a dialect is compiled, so that a walk follows one state at a time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::num::NonZeroU16;
 
 use super::pointer::Step;
@@ -98,7 +98,7 @@ pub(super) struct Builder {
 /// Pointers with the same beginning share nodes; `*` is still a way of its own here.
 #[derive(Debug, Default)]
 struct Node {
-    named: BTreeMap<String, usize>,
+    named: Vec<(String, usize)>,
     any: Option<usize>,
     each: Option<usize>,
     marks: Vec<Mark>,
@@ -117,11 +117,20 @@ impl Builder {
         let mut at = 0;
         for step in steps {
             let fresh = self.nodes.len();
+            if fresh > MAX_STATES {
+                return;
+            }
             let node = &mut self.nodes[at];
             at = match step {
-                Step::Name(name) => *node.named.entry(name.clone()).or_insert(fresh),
                 Step::Any => *node.any.get_or_insert(fresh),
                 Step::Each => *node.each.get_or_insert(fresh),
+                Step::Name(name) => match node.named.iter().find(|(known, _)| known == name) {
+                    Some((_, known)) => *known,
+                    None => {
+                        node.named.push((name.clone(), fresh));
+                        fresh
+                    }
+                },
             };
             if at == fresh {
                 self.nodes.push(Node::default());
@@ -134,41 +143,61 @@ impl Builder {
     ///
     /// The classical subset construction: a state is the set of nodes that are reached by the same way down.
     pub(super) fn build(self) -> Option<Trie> {
-        let mut sets = vec![BTreeSet::from([0])];
-        let mut numbers = HashMap::new();
+        if self.nodes.len() > MAX_STATES {
+            return None;
+        }
+        let mut sets = Sets { sets: vec![vec![0]], numbers: HashMap::new() };
         let mut states = Vec::new();
-        while let Some(set) = sets.get(states.len()).cloned() {
+        while let Some(set) = sets.sets.get(states.len()).cloned() {
             let nodes: Vec<&Node> = set.iter().map(|node| &self.nodes[*node]).collect();
-            let mut goal_of = |set: BTreeSet<usize>| -> Option<Goal> {
-                let fresh = sets.len();
-                let number = *numbers.entry(set.clone()).or_insert(fresh);
-                if number == fresh {
-                    sets.push(set);
-                }
-                u16::try_from(number).ok().and_then(NonZeroU16::new)
-            };
-            let any: BTreeSet<usize> = nodes.iter().filter_map(|node| node.any).collect();
-            let each: BTreeSet<usize> = nodes.iter().filter_map(|node| node.each).chain(any.iter().copied()).collect();
-            let names: BTreeSet<&String> = nodes.iter().flat_map(|node| node.named.keys()).collect();
-            let (mut members, mut items) = (Vec::new(), Vec::new());
-            for name in names {
-                let named = nodes.iter().filter_map(|node| node.named.get(name).copied());
-                let as_member: BTreeSet<usize> = named.clone().chain(any.iter().copied()).collect();
-                members.push((name.as_str().into(), goal_of(as_member)?));
-                if let Ok(index) = name.parse() {
-                    items.push((index, goal_of(named.chain(each.iter().copied()).collect())?));
+            let any: Vec<usize> = nodes.iter().filter_map(|node| node.any).collect();
+            let each: Vec<usize> = nodes.iter().filter_map(|node| node.each).chain(any.iter().copied()).collect();
+            let mut names: Vec<&str> = Vec::new();
+            for (name, _) in nodes.iter().flat_map(|node| &node.named) {
+                if !names.contains(&name.as_str()) {
+                    names.push(name);
                 }
             }
-            let other = if any.is_empty() { None } else { Some(goal_of(any)?) };
-            let each = if each.is_empty() { None } else { Some(goal_of(each)?) };
+            let (mut members, mut items) = (Vec::new(), Vec::new());
+            for name in names {
+                let named = nodes.iter().flat_map(|node| &node.named).filter(|(known, _)| known == name);
+                let named: Vec<usize> = named.map(|(_, node)| *node).collect();
+                members.push((name.into(), sets.goal([&*named, &*any].concat())?));
+                if let Ok(index) = name.parse() {
+                    items.push((index, sets.goal([&*named, &*each].concat())?));
+                }
+            }
+            let other = if any.is_empty() { None } else { Some(sets.goal(any)?) };
+            let each = if each.is_empty() { None } else { Some(sets.goal(each)?) };
             let leaf = members.is_empty() && other.is_none() && each.is_none();
             let marks = nodes.iter().flat_map(|node| node.marks.iter().copied()).collect();
             states.push(State { members: members.into(), other, items: items.into(), each, marks, leaf });
-            if sets.len() > MAX_STATES {
-                return None;
-            }
         }
         Some(Trie { states: states.into() })
+    }
+}
+
+/// Sets of nodes, numbered as they are met.
+struct Sets {
+    sets: Vec<Vec<usize>>,
+    numbers: HashMap<Vec<usize>, u16>,
+}
+
+impl Sets {
+    /// The state that stands for the set.
+    fn goal(&mut self, mut set: Vec<usize>) -> Option<Goal> {
+        set.sort_unstable();
+        let fresh = self.sets.len();
+        let number = match self.numbers.get(&set) {
+            Some(known) => *known,
+            None if fresh == MAX_STATES => return None,
+            None => {
+                self.numbers.insert(set.clone(), fresh as u16);
+                self.sets.push(set);
+                fresh as u16
+            }
+        };
+        NonZeroU16::new(number)
     }
 }
 
