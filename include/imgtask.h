@@ -482,7 +482,7 @@ imgtask_status imgtask_client_create(const imgtask_client_options *options,
  * @param client   the client.
  * @param api_key  the new key; copied.
  * @param error    receives why, or NULL.
- * @return OK; NULL_ARGUMENT; INVALID_ARGUMENT for an empty key or control characters in it; INVALID_UTF8; CLOSED;
+ * @return OK; NULL_ARGUMENT; INVALID_ARGUMENT for an empty key or control characters in it: the old one stays; INVALID_UTF8;
  *         WRONG_PROCESS; BUSY.
  */
 IMGTASK_API

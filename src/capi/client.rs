@@ -183,7 +183,7 @@ pub unsafe extern "C" fn imgtask_client_create(
 /// @param client   the client.
 /// @param api_key  the new key; copied.
 /// @param error    receives why, or NULL.
-/// @return OK; NULL_ARGUMENT; INVALID_ARGUMENT for an empty key or control characters in it; INVALID_UTF8; CLOSED;
+/// @return OK; NULL_ARGUMENT; INVALID_ARGUMENT for an empty key or control characters in it: the old one stays; INVALID_UTF8;
 ///         WRONG_PROCESS; BUSY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn imgtask_client_set_key(

@@ -1,0 +1,104 @@
+/* What hosts do to a library: small stacks, many threads, storms of signals. */
+#include "check.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+static imgtask_client *client;
+static char id[128];
+
+static void *fetch_some(void *argument)
+{
+    int i;
+    for (i = 0; i < 5; i++) {
+        imgtask_task *task = NULL;
+        imgtask_task_info info = IMGTASK_INIT(imgtask_task_info);
+        CHECK_STATUS(imgtask_client_fetch(client, id, &task, NULL), IMGTASK_STATUS_OK);
+        CHECK_STATUS(imgtask_task_get(task, &info), IMGTASK_STATUS_OK);
+        CHECK_TEXT(info.id, id);
+        imgtask_task_free(task);
+    }
+    return argument;
+}
+
+static void a_thread_with_a_small_stack_can_fetch(size_t bytes)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    CHECK(pthread_attr_init(&attributes) == 0);
+    CHECK(pthread_attr_setstacksize(&attributes, bytes) == 0);
+    CHECK(pthread_create(&thread, &attributes, fetch_some, NULL) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    pthread_attr_destroy(&attributes);
+}
+
+static void many_threads_share_a_client(void)
+{
+    pthread_t threads[32];
+    imgtask_stats stats = IMGTASK_INIT(imgtask_stats);
+    size_t i;
+    for (i = 0; i < 32; i++)
+        CHECK(pthread_create(&threads[i], NULL, fetch_some, NULL) == 0);
+    for (i = 0; i < 32; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    CHECK_STATUS(imgtask_client_get_stats(client, &stats), IMGTASK_STATUS_OK);
+    CHECK(stats.looks >= 160 && stats.in_flight <= 1);
+    /* Connections are kept: fewer were opened than requests sent. */
+    CHECK(stats.connections_opened < stats.requests);
+}
+
+static atomic_int storming = 1;
+static pthread_t target;
+
+static void ignore(int signal_number)
+{
+    (void)signal_number;
+}
+
+static void *storm(void *argument)
+{
+    while (atomic_load(&storming)) {
+        struct timespec pause = {0, 200000};
+        pthread_kill(target, SIGUSR1);
+        nanosleep(&pause, NULL);
+    }
+    return argument;
+}
+
+/* Handlers without SA_RESTART make every system call come back early. */
+static void a_storm_of_signals_changes_nothing(void)
+{
+    struct sigaction action;
+    pthread_t thread;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = ignore;
+    CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
+    target = pthread_self();
+    CHECK(pthread_create(&thread, NULL, storm, NULL) == 0);
+    {
+        int i;
+        for (i = 0; i < 10; i++)
+            fetch_some(NULL);
+    }
+    atomic_store(&storming, 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+}
+
+int main(void)
+{
+    imgtask_task *task = NULL;
+    imgtask_task_info info = IMGTASK_INIT(imgtask_task_info);
+    client = sandbox_client("dimilinks");
+    CHECK_STATUS(imgtask_client_submit(client, "{\"model\":\"gpt-image-1\",\"prompt\":\"a cup\"}", &task, NULL),
+                 IMGTASK_STATUS_OK);
+    CHECK_STATUS(imgtask_task_get(task, &info), IMGTASK_STATUS_OK);
+    CHECK(strlen(info.id) < sizeof id);
+    strcpy(id, info.id);
+    imgtask_task_free(task);
+    a_thread_with_a_small_stack_can_fetch((size_t)atol(setting("STACK", "BYTES")));
+    many_threads_share_a_client();
+    a_storm_of_signals_changes_nothing();
+    imgtask_client_free(client);
+    return done();
+}
