@@ -125,6 +125,7 @@ pub(crate) struct Http {
     /// For addresses that must be public. With a pool of its own, so that no connection made without that rule serves it.
     public: Agent,
     shared: Arc<Shared>,
+    user_agent: HeaderValue,
     retries: AtomicU64,
     closed: AtomicBool,
 }
@@ -135,10 +136,9 @@ impl Http {
     /// # Errors
     /// `InvalidArgument` for a user agent, a proxy or a `ca_file` that cannot be used.
     pub(crate) fn new(settings: &Settings) -> Result<Http> {
-        let user_agent = settings.user_agent.as_str();
-        if user_agent.is_empty() || user_agent.len() > 256 || !is_plain(user_agent) {
-            return Err(Error::invalid("user_agent must be 1 to 256 characters of visible ASCII"));
-        }
+        let user_agent = plain(&settings.user_agent).filter(|value| (1..=256).contains(&value.len()));
+        let user_agent =
+            user_agent.ok_or_else(|| Error::invalid("user_agent must be 1 to 256 characters of visible ASCII"))?;
         let proxy = settings.proxy.resolve(|name| std::env::var(name).ok())?;
         let roots = match &settings.ca_file {
             Some(path) => Some(read_roots(path)?),
@@ -151,7 +151,7 @@ impl Http {
             Agent::with_parts(config, Door::new(Arc::clone(&shared)), NoLookup)
         };
         let (any, public) = (agent(), agent());
-        Ok(Http { any, public, shared, retries: AtomicU64::new(0), closed: AtomicBool::new(false) })
+        Ok(Http { any, public, shared, user_agent, retries: AtomicU64::new(0), closed: AtomicBool::new(false) })
     }
 
     /// Sends a request and reads the head of the answer, whatever its status from 200 to 599. Redirects are not followed.
@@ -235,7 +235,7 @@ impl Http {
         body: impl AsSendBody,
         ongoing: &mut Option<Ongoing>,
     ) -> Result<Result<http::Response<ureq::Body>, ureq::Error>> {
-        let request_for_ureq = build(request, body)?;
+        let request_for_ureq = build(request, body, self.user_agent.clone())?;
         let agent = if request.public_only { &self.public } else { &self.any };
         Ok(within(ongoing, || agent.run(request_for_ureq)))
     }
@@ -264,7 +264,7 @@ fn config(settings: &Settings, proxy: Option<Proxy>, roots: Option<RootCerts>) -
         .build()
 }
 
-fn build<B>(request: &Request<'_>, body: B) -> Result<http::Request<B>> {
+fn build<B>(request: &Request<'_>, body: B, user_agent: HeaderValue) -> Result<http::Request<B>> {
     let method = match request.method {
         Method::Get => http::Method::GET,
         Method::Post => http::Method::POST,
@@ -275,7 +275,12 @@ fn build<B>(request: &Request<'_>, body: B) -> Result<http::Request<B>> {
     *built.method_mut() = method;
     *built.uri_mut() = request.url.uri().clone();
     let headers = built.headers_mut();
-    headers.reserve(request.headers.len());
+    headers.reserve(3 + request.headers.len());
+    // ureq sets these where they are missing, and works the host out anew each time: a tenth of all that a request costs.
+    let host = HeaderValue::from_str(request.url.host_and_port());
+    headers.insert(header::HOST, host.map_err(|_| Error::invalid("the address has no host"))?);
+    headers.insert(header::USER_AGENT, user_agent);
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let mut bytes = request.url.as_str().len();
     for (name, value) in request.headers {
         bytes += name.len() + value.len() + 4;
@@ -284,8 +289,7 @@ fn build<B>(request: &Request<'_>, body: B) -> Result<http::Request<B>> {
         if FRAMING.contains(&name) {
             return Err(odd("that frames the request cannot be set"));
         }
-        let value = Some(*value).filter(|value| is_plain(value)).and_then(|value| HeaderValue::from_str(value).ok());
-        let mut value = value.ok_or_else(|| odd("value must be one line of visible ASCII"))?;
+        let mut value = plain(value).ok_or_else(|| odd("value must be one line of visible ASCII"))?;
         value.set_sensitive(true);
         headers.append(name, value);
     }
@@ -295,8 +299,9 @@ fn build<B>(request: &Request<'_>, body: B) -> Result<http::Request<B>> {
     Ok(built)
 }
 
-fn is_plain(text: &str) -> bool {
-    text.bytes().all(|b| matches!(b, b' '..=b'~'))
+/// A header's value, of visible ASCII and spaces only; what is let through beside them is a tab.
+fn plain(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(text).ok().filter(|_| !text.contains('\t'))
 }
 
 /// Headers that decide where a message ends or whom it is for.

@@ -115,13 +115,15 @@ impl Ongoing {
         was
     }
 
-    /// How long the socket may stay silent from now on, when the last byte moved at `since`. `None` when that is no time at all.
-    pub(super) fn may_wait(&mut self, since: Instant, for_answer: bool) -> Option<Duration> {
+    /// How long the socket may stay silent from now on, when the last byte moved at `since`, which is set to now where it
+    /// is `None`. `None` when that is no time at all.
+    pub(super) fn may_wait(&mut self, since: &mut Option<Instant>, for_answer: bool) -> Option<Duration> {
         if self.stop.is_stopped() {
             self.cause = Some(Cause::Stopped);
             return None;
         }
         let now = Instant::now();
+        let since = since.get_or_insert(now);
         let (mut left, mut cause) = (self.deadline.saturating_duration_since(now), Cause::Over);
         if self.setup > 0 {
             let setup_left = self.setup_until.saturating_duration_since(now);
@@ -129,7 +131,8 @@ impl Ongoing {
                 (left, cause) = (setup_left, Cause::SetupOver);
             }
         } else if !for_answer || self.answered || self.stall_before_answer {
-            let stall_left = self.stall.saturating_sub(now.saturating_duration_since(since));
+            let silent = now.saturating_duration_since(*since);
+            let stall_left = self.stall.saturating_sub(silent);
             if stall_left < left {
                 (left, cause) = (stall_left, Cause::Stalled);
             }

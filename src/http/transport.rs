@@ -47,16 +47,16 @@ impl Tcp {
             return Err(ended());
         }
         let mut rest = self.buffers.output().get(..amount).unwrap_or_default();
-        let mut since = Instant::now();
+        let mut since = None;
         let mut woke = false;
         while !rest.is_empty() {
-            let left = call.may_wait(since, false).ok_or_else(ended)?;
+            let left = call.may_wait(&mut since, false).ok_or_else(ended)?;
             self.write_limit.fit(left, woke, |limit| self.stream.set_write_timeout(limit))?;
             match (&*self.stream).write(rest) {
                 Ok(n) => {
                     rest = rest.get(n..).unwrap_or_default();
                     call.sent |= call.setup == 0 && n > 0;
-                    since = Instant::now();
+                    since = None;
                 }
                 Err(error) => match patience(&error) {
                     Some(waited) => woke = waited,
@@ -78,10 +78,10 @@ impl Tcp {
             return Err(ended());
         }
         call.waiting |= call.setup == 0;
-        let since = Instant::now();
+        let mut since = None;
         let mut woke = false;
         loop {
-            let left = call.may_wait(since, true).ok_or_else(ended)?;
+            let left = call.may_wait(&mut since, true).ok_or_else(ended)?;
             self.read_limit.fit(left, woke, |limit| self.stream.set_read_timeout(limit))?;
             let input = self.buffers.input_append_buf();
             if input.is_empty() {

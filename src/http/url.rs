@@ -102,7 +102,7 @@ impl Url {
         }
         text.push_str(path);
         check_path(&text[path_start..])?;
-        let uri = Uri::try_from(text.as_str()).map_err(|_| "holds a character that must be percent-encoded")?;
+        let uri = Uri::try_from(text.as_str()).map_err(|_| ODD)?;
         Ok(Url { text, scheme, host_end, port, path_start, uri })
     }
 
@@ -172,25 +172,33 @@ impl Url {
     /// # Errors
     /// As [`Url::parse`].
     pub(crate) fn with_path_and_query(&self, path_and_query: &str) -> Result<Url, &'static str> {
-        if !path_and_query.starts_with('/') {
-            return Err("must begin with /");
-        }
-        check_characters(path_and_query)?;
-        if path_and_query.contains('#') {
-            return Err("must not hold a fragment");
-        }
-        check_path(path_and_query)?;
-        let mut text = String::with_capacity(self.path_start + path_and_query.len());
-        text.push_str(&self.text[..self.path_start]);
-        text.push_str(path_and_query);
-        if text.len() > MAX_LEN {
-            return Err("is longer than 8 KB");
-        }
-        const ODD: &str = "holds a character that must be percent-encoded";
+        let text = self.text_with(path_and_query)?;
         let mut parts = self.uri.clone().into_parts();
         parts.path_and_query = Some(PathAndQuery::try_from(path_and_query).map_err(|_| ODD)?);
         let uri = Uri::from_parts(parts).map_err(|_| ODD)?;
         Ok(Url { text, uri, ..*self })
+    }
+
+    /// The text of [`Url::with_path_and_query`], for an address that is handed on and not asked.
+    ///
+    /// # Errors
+    /// As [`Url::parse`].
+    pub(crate) fn text_with(&self, path_and_query: &str) -> Result<String, &'static str> {
+        if !path_and_query.starts_with('/') {
+            return Err("must begin with /");
+        }
+        if !path_and_query.bytes().all(|b| b == b'?' || PLAIN[usize::from(b)]) {
+            check_characters(path_and_query)?;
+            if path_and_query.contains('#') {
+                return Err("must not hold a fragment");
+            }
+            check_path(path_and_query)?;
+            PathAndQuery::try_from(path_and_query).map_err(|_| ODD)?;
+        }
+        if self.path_start + path_and_query.len() > MAX_LEN {
+            return Err("is longer than 8 KB");
+        }
+        Ok([&self.text[..self.path_start], path_and_query].concat())
     }
 
     /// The address as a message may show it: a query can be a signature.
@@ -209,6 +217,25 @@ impl fmt::Debug for Url {
         write!(f, "Url({})", self.without_query())
     }
 }
+
+const ODD: &str = "holds a character that must be percent-encoded";
+
+/// What stands for itself everywhere in a path and in a query (RFC 3986), and `%`: nothing else has to be asked about it.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let marks = b"-._~!$&'()*+,;=:@/%";
+    let mut at = 0;
+    while at < 256 {
+        plain[at] = (at as u8).is_ascii_alphanumeric();
+        at += 1;
+    }
+    at = 0;
+    while at < marks.len() {
+        plain[marks[at] as usize] = true;
+        at += 1;
+    }
+    plain
+};
 
 fn check_characters(value: &str) -> Result<(), &'static str> {
     if value.len() > MAX_LEN {
@@ -400,8 +427,23 @@ mod tests {
         assert_eq!(url.uri().to_string(), url.as_str());
         assert!(url.same_origin(&base));
         assert_eq!(base.with_path_and_query("//evil.example/x").unwrap().host(), "api.example.com");
-        for value in ["", "x", "?a", "http://evil.example/", "/a b", "/a#b", "/a\\b", "/a\r\nb", "/\u{e9}"] {
+        for value in ["", "x", "?a", "http://evil.example/", "/a b", "/a#b", "/a\\b", "/a\r\nb", "/\u{e9}", "/<", "/?<"]
+        {
             assert!(base.with_path_and_query(value).is_err(), "{value:?}");
+            assert!(base.text_with(value).is_err(), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn the_text_of_another_path_is_refused_exactly_where_its_address_is() {
+        let base = Url::parse("https://api.example.com").unwrap();
+        for b in 0..=0x7f_u8 {
+            for value in [format!("/a{}b", b as char), format!("/a?b{}c", b as char)] {
+                let (url, text) = (base.with_path_and_query(&value), base.text_with(&value));
+                assert_eq!(url.map(|url| url.as_str().to_owned()), text, "{value:?}");
+                let whole = Url::parse(&format!("https://api.example.com{value}"));
+                assert_eq!(whole.is_ok_and(|_| b != b'#'), text.is_ok(), "{value:?}");
+            }
         }
     }
 
