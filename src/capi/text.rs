@@ -57,7 +57,9 @@ impl Arena {
         }
         let at = self.0.len();
         self.0.extend_from_slice(text.as_bytes());
-        if let Some(kept) = self.0.get_mut(at..) {
+        if text.contains('\0')
+            && let Some(kept) = self.0.get_mut(at..)
+        {
             kept.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b' ');
         }
         self.0.push(0);

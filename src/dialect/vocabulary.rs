@@ -91,7 +91,12 @@ pub(super) const ACTIONS: &[(&str, FailureAction)] = &[
 /// The entry of a word, however it is written.
 pub(super) fn look_up<T: Copy>(own: &[(String, T)], shared: &[(&str, T)], word: &str) -> Option<T> {
     let word = word.trim();
-    let is = |known: &str| known.eq_ignore_ascii_case(word) || (!known.is_ascii() && known == word.to_lowercase());
+    // Only a word outside ASCII can need more than this.
+    let lower = if word.is_ascii() { None } else { Some(word.to_lowercase()) };
+    let is = |known: &str| match &lower {
+        None => known.len() == word.len() && known.eq_ignore_ascii_case(word),
+        Some(lower) => !known.is_ascii() && known == lower,
+    };
     let own = own.iter().find(|(known, _)| is(known)).map(|(_, meaning)| *meaning);
     own.or_else(|| shared.iter().find(|(known, _)| is(known)).map(|(_, meaning)| *meaning))
 }
