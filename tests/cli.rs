@@ -345,6 +345,31 @@ fn one_image_goes_to_the_standard_output_whole() {
 }
 
 #[test]
+fn images_that_cannot_be_asked_for_again_are_saved_rather_than_lost() {
+    let sandbox = Sandbox::quick();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = sandbox.command(&["submit", "-p", "lemondata", "--prompt", "a fox"]);
+    command.args(["--set", "async=false", "--set", "response_format=b64_json"]).current_dir(&folder);
+    let run = finish(command).ends_with(0).says("saving them here");
+    assert!(run.out.starts_with("image-"), "{}", run.out);
+    assert_image(folder.path().join(run.out.trim()));
+}
+
+#[test]
+fn a_dialect_of_ones_own_is_spoken() {
+    let sandbox = Sandbox::quick();
+    let id = sandbox.task("a fox");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = path(&folder, "dialect.json");
+    let built_in = concat!(env!("CARGO_MANIFEST_DIR"), "/src/dialect/builtin/dimilinks.json");
+    let dialect = fs::read_to_string(built_in).expect("a dialect").replace("\"dimilinks\"", "\"my-gateway\"");
+    fs::write(&file, dialect).expect("written");
+    let arguments =
+        ["wait", "--json", "--dialect", &file, "--base-url", &sandbox.dimilinks.0, &id, "--interval", "50ms"];
+    assert_eq!(sandbox.run(&arguments).ends_with(0).object()["provider"], "my-gateway");
+}
+
+#[test]
 fn a_name_that_promises_another_format_is_told() {
     let sandbox = Sandbox::quick();
     let folder = tempfile::tempdir().expect("a folder");
