@@ -1,5 +1,6 @@
 //! An item of a list becomes images.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::plan::ImageField;
@@ -66,28 +67,33 @@ impl<'a> Item<'_, 'a> {
 
 /// A link that can be used. Bare base64 in the place of an address is none.
 fn link(value: Value<'_>, body: &str) -> Option<Link> {
-    let text = value.text().filter(|_| !matches!(value, Value::Number(_)))?;
+    let text = written(value)?;
     let address = text.trim();
-    let is_data = address.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
-    if is_data {
-        return inline(value, body);
+    if address.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
+        return Some(lent(text, body));
     }
     // JPEGs in base64 start with /9j/ and would pass for a path.
     let is_path = address.starts_with('/') && !address.starts_with("/9j/");
     if is_path || has_scheme(address) { Some(Link::Url(address.to_owned())) } else { None }
 }
 
-/// A data URL or base64 text: where it is in the body, or the text itself where it is written with escapes.
+/// The image itself, as base64 or data URL.
 fn inline(value: Value<'_>, body: &str) -> Option<Link> {
-    match value {
-        _ if value.is_blank() => None,
-        Value::Text(text) => {
-            let text = text.trim();
-            Some(place_in(body, text).map_or_else(|| Link::Inline(text.to_owned()), Link::InBody))
-        }
-        Value::Escaped(_) => value.text().map(|text| Link::Inline(text.into_owned())),
-        _ => None,
-    }
+    written(value).map(|text| lent(text, body))
+}
+
+/// A text that was written as one.
+fn written(value: Value<'_>) -> Option<Cow<'_, str>> {
+    value.text().filter(|_| !matches!(value, Value::Number(_)))
+}
+
+/// Where the text is in the body; the text itself where the body writes it with escapes.
+fn lent(text: Cow<'_, str>, body: &str) -> Link {
+    let place = match &text {
+        Cow::Borrowed(text) => place_in(body, text.trim()),
+        Cow::Owned(_) => None,
+    };
+    place.map_or_else(|| Link::Inline(text.into_owned()), Link::InBody)
 }
 
 /// Where `part` is in `whole`, if it was borrowed from it.

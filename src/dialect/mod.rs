@@ -2,8 +2,6 @@
 //!
 //! A dialect is one JSON document (`profile.rs` is its schema), compiled once; no I/O, no clock.
 
-#[cfg(test)]
-mod cost;
 mod document;
 mod images;
 mod plan;

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::images::Item;
 use super::pointer::{Pointer, Step};
 use super::profile::{Profile, Read};
-use super::reader::{Found, ITSELF, Unreadable};
+use super::reader::{Found, ITSELF, MAX_ITEMS, Unreadable};
 use super::trie::{Builder, Mark, Trie};
 use super::value::Value;
 use crate::task::Image;
@@ -94,7 +94,7 @@ fn image_fields(read: &Read) -> [(ImageField, &[Pointer]); 8] {
 #[derive(Debug)]
 pub(super) struct Plan {
     trie: Trie,
-    /// Where each field's slots begin under the first root, and where they end.
+    /// Where each field's slots begin under the first root, and where the last one's end.
     slots: Vec<usize>,
     /// Where the task may be, and which of these is the body.
     roots: usize,
@@ -119,8 +119,10 @@ impl Plan {
         }
 
         let fields = task_fields(profile);
+        debug_assert!(fields.iter().enumerate().all(|(place, (field, _))| *field as usize == place));
         let slots = offsets(0, fields.iter().map(|(_, pointers)| pointers.len()));
         let image_fields = image_fields(read);
+        debug_assert!(image_fields.iter().enumerate().all(|(place, (field, _))| *field as usize == place));
         let parts = offsets(usize::from(ITSELF) + 1, image_fields.iter().map(|(_, pointers)| pointers.len()));
         let images = Lists { items: &read.images.items, fields: &image_fields, parts: &parts };
 
@@ -154,12 +156,15 @@ impl Plan {
 
     /// Walks through a body and chooses the root.
     pub(super) fn read<'a>(&self, body: &'a str) -> Result<View<'_, 'a>, Unreadable> {
-        let found =
-            Found::read(&self.trie, self.roots * self.slots[self.slots.len() - 1], self.roots * self.lists, body)?;
+        let found = Found::read(&self.trie, self.roots * self.slots_a_root(), self.roots * self.lists, body)?;
         let mut view = View { plan: self, found, root: self.body };
         let has = |field| (0..self.roots).find(|root| view.under(*root, field).word().is_some());
         view.root = has(Field::Status).or_else(|| has(Field::Id)).unwrap_or(self.body);
         Ok(view)
+    }
+
+    fn slots_a_root(&self) -> usize {
+        self.slots.last().copied().unwrap_or(0)
     }
 
     /// Whether the dialect says where images are.
@@ -240,7 +245,7 @@ impl<'a> View<'_, 'a> {
 
     fn slots(&self, root: usize, field: Field) -> impl Iterator<Item = Value<'a>> {
         let slots = &self.plan.slots;
-        let base = root * slots[slots.len() - 1];
+        let base = root * self.plan.slots_a_root();
         (slots[field as usize]..slots[field as usize + 1]).map(move |slot| self.found.slot(base + slot))
     }
 
@@ -261,10 +266,11 @@ impl<'a> View<'_, 'a> {
 
 impl Plan {
     fn images_of(&self, found: &Found<'_>, mut lists: Range<usize>, body: &str) -> Vec<Image> {
-        let images = |list| {
+        let images = |list| -> Vec<Image> {
             let items = found.parts(list).chunk_by(|a, b| a.item == b.item);
-            items.flat_map(|parts| Item { parts, bounds: &self.parts, urls: &self.urls }.images(body)).collect()
+            let images = items.flat_map(|parts| Item { parts, bounds: &self.parts, urls: &self.urls }.images(body));
+            images.take(MAX_ITEMS as usize).collect()
         };
-        lists.find_map(|list| Some(images(list)).filter(|images: &Vec<Image>| !images.is_empty())).unwrap_or_default()
+        lists.find_map(|list| Some(images(list)).filter(|images| !images.is_empty())).unwrap_or_default()
     }
 }

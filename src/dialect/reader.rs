@@ -8,11 +8,11 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::trie::{Mark, State, Trie};
+use super::trie::{Goal, Mark, Place, State, Trie};
 use super::value::Value;
 
-/// Images of one list that are read; a longer list is no task's.
-const MAX_ITEMS: u32 = 1024;
+/// Images of a task that are read; a longer list is no task's.
+pub(super) const MAX_ITEMS: u32 = 1024;
 /// Parts of one list that are kept.
 const MAX_PARTS: usize = 8 * MAX_ITEMS as usize;
 
@@ -233,7 +233,7 @@ impl<'de> Visitor<'de> for Walk<'_, '_, 'de> {
 struct Member<'t>(&'t State);
 
 impl<'de> DeserializeSeed<'de> for Member<'_> {
-    type Value = Option<(std::num::NonZeroU16, Option<usize>)>;
+    type Value = Option<(Goal, Option<Place>)>;
 
     fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Self::Value, D::Error> {
         d.deserialize_str(self)
@@ -241,7 +241,7 @@ impl<'de> DeserializeSeed<'de> for Member<'_> {
 }
 
 impl Visitor<'_> for Member<'_> {
-    type Value = Option<(std::num::NonZeroU16, Option<usize>)>;
+    type Value = Option<(Goal, Option<Place>)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a member's name")

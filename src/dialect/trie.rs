@@ -38,7 +38,7 @@ pub(super) struct State {
 }
 
 /// A state's number. The start is no goal, hence never 0.
-type Goal = NonZeroU16;
+pub(super) type Goal = NonZeroU16;
 
 /// Place of a member among a state's named ones, to notice one that is given twice.
 pub(super) type Place = usize;

@@ -1,62 +1,86 @@
-//! What reading costs. The numbers are kept by the benches; these show them at hand.
+//! What reading a body costs. `make bench` runs these in a build with optimizations.
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use super::*;
 
+/// Longest that a body of 400 bytes may take, nanoseconds.
+const LIMIT_NS: u128 = 3_000;
+
 #[test]
-#[ignore = "prints times; run with --release"]
-fn reading_a_body() {
-    for (name, file) in [
+#[ignore = "a measurement, of use without debug assertions only"]
+fn a_body_of_400_bytes_is_read_in_3_microseconds() {
+    const ROUNDS: usize = 201;
+    const BODIES: usize = 500;
+    for (provider, file) in [
         ("dimilinks", "dimilinks_in_progress.json"),
         ("dimilinks", "dimilinks_succeeded.json"),
+        ("dimilinks", "dimilinks_succeeded_absolute_url.json"),
         ("lemondata", "lemondata_completed.json"),
         ("lemondata", "lemondata_tasks_completed_billing.json"),
     ] {
-        let (dialect, body) = (builtin(name), sample(file));
-        let mut best = f64::MAX;
-        for _ in 0..200 {
-            let room = || {
-                let mut copy = String::with_capacity(body.len() + 1);
-                copy.push_str(&body);
-                copy
-            };
-            let bodies: Vec<String> = (0..1000).map(|_| room()).collect();
+        let (dialect, body) = (builtin(provider), sample(file));
+        let round = |_| {
+            let bodies = vec![body.clone(); BODIES];
             let start = Instant::now();
             for body in bodies {
-                black_box(dialect.read_look(body).is_ok());
+                assert!(black_box(&dialect).read_look(body).is_ok_and(|reading| reading.task.state != State::Unknown));
             }
-            best = best.min(start.elapsed().as_secs_f64() * 1e6 / 1000.0);
-        }
-        println!("{file}: {best:.2} us for {} bytes", body.len());
+            start.elapsed().as_nanos() / BODIES as u128
+        };
+        let mut rounds: Vec<u128> = (0..ROUNDS).map(round).collect();
+        rounds.sort_unstable();
+        let median = rounds[ROUNDS / 2];
+        println!("a body of {} bytes: {median} ns", body.len());
+        assert!(median <= LIMIT_NS, "{median} ns, but {LIMIT_NS} ns is the limit");
+    }
+}
+
+/// Most memory that `work` had beyond what there was before, MiB.
+#[cfg(target_os = "linux")]
+fn peak_of(work: impl FnOnce()) -> f64 {
+    let status = |name: &str| {
+        let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of that name");
+        line.trim().trim_end_matches(" kB").parse::<f64>().expect("kB") / 1024.0
+    };
+    std::fs::write("/proc/self/clear_refs", "5").expect("the peak can be reset");
+    let before = status("VmRSS:");
+    work();
+    status("VmHWM:") - before
+}
+
+#[test]
+#[ignore = "measures the whole process: run alone"]
+#[cfg(target_os = "linux")]
+fn a_body_of_14_megabytes_is_read_without_a_copy_or_with_one_if_escaped() {
+    const PIXELS: usize = 14 << 20;
+    for (escape, limit) in [("", 1.0), (r"\/", 15.0)] {
+        let mut body = String::with_capacity(PIXELS + 200);
+        body.push_str(r#"{"id":"a","status":"completed","data":[{"url":"data:image/png;base64,"#);
+        body.push_str(escape);
+        body.extend(std::iter::repeat_n('A', PIXELS));
+        body.push_str(r#""}]}"#);
+        let dialect = builtin("lemondata");
+        let start = Instant::now();
+        let peak = peak_of(|| assert_eq!(black_box(dialect.read_look(body)).expect("readable").task.images.len(), 1));
+        println!("14 MiB, escaped {:?}: {peak:.1} MiB on top, {:?}", !escape.is_empty(), start.elapsed());
+        assert!(peak <= limit, "{peak:.1} MiB on top of the body");
     }
 }
 
 #[test]
-#[ignore = "prints the peak of this process's memory; run alone with --release"]
-fn reading_14_megabytes() {
-    let peak = || {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB").to_owned();
-        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or(0.0) / 1024.0
-    };
-    let dialect = builtin("dimilinks");
-    let before = peak();
-    let pixels = "A".repeat(14 << 20);
-    let mut body = String::with_capacity(pixels.len() + 200);
-    body.push_str(r#"{"id":"a","status":"succeeded","result":{"data":[{"url":"data:image/png;base64,"#);
-    body.push_str(&pixels);
-    body.push_str(r#""}]}}"#);
-    drop(pixels);
-    let start = Instant::now();
-    let task = dialect.read_look(body).expect("readable").task;
-    println!("14 MiB data URL: {:?}, peak {:.1} MiB over the start", start.elapsed(), peak() - before);
-    drop(task);
-
-    let many = format!(r#"{{"status":"queued","ignored":[{}{{}}]}}"#, "{},".repeat(999_999));
-    let before = peak();
-    let start = Instant::now();
-    dialect.read_look(many).expect("readable");
-    println!("a million ignored objects: {:?}, {:.1} MiB over the peak before", start.elapsed(), peak() - before);
+#[ignore = "measures the whole process: run alone"]
+#[cfg(target_os = "linux")]
+fn a_million_objects_that_nobody_asked_for_cost_no_memory() {
+    for member in ["ignored", "data"] {
+        let body = format!(r#"{{"id":"a","status":"pending","{member}":[{}{{}}]}}"#, "{},".repeat(999_999));
+        let dialect = builtin("lemondata");
+        let start = Instant::now();
+        let peak =
+            peak_of(|| assert_eq!(black_box(dialect.read_look(body)).expect("readable").task.state, State::Queued));
+        println!("a million objects, {member}: {peak:.1} MiB on top, {:?}", start.elapsed());
+        assert!(peak <= 1.0, "{peak:.1} MiB on top of the body");
+    }
 }
