@@ -44,6 +44,11 @@ fn the_library_can_be_unloaded_and_loaded_again() {
 }
 
 #[test]
+fn a_program_may_end_while_a_call_runs() {
+    run_ok(&mut Command::new(build("leaving", Way::Plain)), Duration::from_secs(30));
+}
+
+#[test]
 fn a_program_that_finds_something_wrong_fails() {
     // The others are worth nothing if a failed check ends well.
     let source = scratch().join("failing.c");

@@ -295,14 +295,14 @@ pub unsafe extern "C" fn imgtask_client_get_stats(client: *mut imgtask_client, i
 unsafe fn read_options(given: *const imgtask_client_options) -> Result<(Options, Log)> {
     // SAFETY: the caller's promise.
     let given = unsafe { sized::read(given, "options") }?;
-    if !given.journal_path.is_null() {
+    // SAFETY: the caller's promise.
+    let string = |text, name| unsafe { text::optional(text, name) };
+    if string(given.journal_path, "options->journal_path")?.is_some() {
         return Err(Error::new(Status::Unsupported, "this version keeps no journal: leave options->journal_path NULL"));
     }
     if given.reserved != 0 {
         return Err(Error::new(Status::Unsupported, "options->reserved must be 0: start from IMGTASK_INIT"));
     }
-    // SAFETY: the caller's promise.
-    let string = |text, name| unsafe { text::optional(text, name) };
     let options = Options {
         provider: string(given.provider, "options->provider")?.unwrap_or_default(),
         dialect_json: string(given.dialect_json, "options->dialect_json")?,

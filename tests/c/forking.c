@@ -35,6 +35,17 @@ static void in_the_child(imgtask_client *client, imgtask_task *task)
     CHECK(imgtask_debug_live_handles() == 0);
 }
 
+/* A program started by the host finds no connection of ours. */
+static void a_started_program_inherits_no_socket(void)
+{
+    char line[256];
+    FILE *listing = popen("ls -l /proc/self/fd", "r");
+    CHECK(listing != NULL);
+    while (fgets(line, sizeof line, listing) != NULL)
+        CHECK(strstr(line, "socket:") == NULL);
+    CHECK(pclose(listing) == 0);
+}
+
 int main(void)
 {
     imgtask_client *client = sandbox_client("dimilinks");
@@ -57,6 +68,7 @@ int main(void)
         CHECK_STATUS(imgtask_client_fetch(client, info.id, &seen, NULL), IMGTASK_STATUS_OK);
         imgtask_task_free(seen);
     }
+    a_started_program_inherits_no_socket();
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     CHECK_STATUS(imgtask_client_fetch(client, info.id, &seen, NULL), IMGTASK_STATUS_OK);
     imgtask_task_free(seen);

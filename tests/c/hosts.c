@@ -1,5 +1,5 @@
-/* What hosts do to a library: small stacks, many threads, storms of signals. */
-#include "check.h"
+/* What hosts do to a library: small stacks, many threads, storms of signals, a SIGPIPE that kills. */
+#include "listener.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -85,6 +85,49 @@ static void a_storm_of_signals_changes_nothing(void)
     CHECK(pthread_join(thread, NULL) == 0);
 }
 
+static void *reset_everybody(void *argument)
+{
+    const listener *here = argument;
+    struct linger at_once = {1, 0};
+    struct pollfd wait = {here->socket, POLLIN, 0};
+    while (poll(&wait, 1, 20000) == 1) {
+        int connection = accept(here->socket, NULL, NULL);
+        if (connection < 0)
+            break;
+        setsockopt(connection, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        close(connection);
+    }
+    return NULL;
+}
+
+/* Writing to a connection that is gone raises SIGPIPE, which ends a C program unless somebody takes care. */
+static void a_connection_that_breaks_while_it_is_written_to_does_not_end_the_program(void)
+{
+    const size_t length = 8u << 20;
+    listener here = listen_on_loopback();
+    imgtask_client_options options = options_for("dimilinks", here.url, "key");
+    imgtask_client *other = client_with(&options);
+    imgtask_task *task = NULL;
+    char *request = malloc(length + 64);
+    pthread_t thread;
+    imgtask_status status;
+    CHECK(request != NULL);
+    CHECK(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
+    strcpy(request, "{\"prompt\":\"");
+    memset(request + strlen(request), 'a', length);
+    strcpy(request + 11 + length, "\"}");
+    CHECK(pthread_create(&thread, NULL, reset_everybody, &here) == 0);
+    status = imgtask_client_submit(other, request, &task, NULL);
+    /* Which of them depends on how much was written. */
+    CHECK(status == IMGTASK_STATUS_SUBMIT_UNKNOWN || (status >= 40 && status < 60));
+    imgtask_task_free(task);
+    imgtask_client_free(other);
+    shutdown(here.socket, SHUT_RDWR);
+    CHECK(pthread_join(thread, NULL) == 0);
+    close(here.socket);
+    free(request);
+}
+
 int main(void)
 {
     imgtask_task *task = NULL;
@@ -99,6 +142,7 @@ int main(void)
     a_thread_with_a_small_stack_can_fetch((size_t)atol(setting("STACK", "BYTES")));
     many_threads_share_a_client();
     a_storm_of_signals_changes_nothing();
+    a_connection_that_breaks_while_it_is_written_to_does_not_end_the_program();
     imgtask_client_free(client);
     return done();
 }
