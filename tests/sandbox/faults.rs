@@ -82,6 +82,7 @@ fn every_fault_of_the_catalogue_does_what_it_says() {
     pictures(&tried);
     travels(&tried);
     creates(&tried, &sandbox);
+    readings(&tried, &sandbox);
     let known = sandbox.control("GET", "/scenarios", "").json();
     let known: BTreeSet<String> =
         known["known"].as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect();
@@ -149,12 +150,17 @@ fn answers(tried: &Tried<'_>, lemon: &Tried<'_>, sandbox: &Sandbox) {
     assert!(closed.bytes.is_empty() && closed.ending == Ending::Fin);
     let reset = tried.look_raw("poll.reset");
     assert!(reset.bytes.is_empty() && reset.ending == Ending::Reset);
-    let url = tried.done("poll.reset-reuse");
-    let mut line = Line::open(&url);
-    line.send("GET", &url, &[tried.service.bearer()], b"");
-    assert_eq!(line.read_reply().status, 200);
-    line.send("GET", &url, &[tried.service.bearer()], b"");
-    assert_eq!(line.read_all(PATIENCE).ending, Ending::Reset);
+    for (directive, ending) in [("poll.reset-reuse", Ending::Reset), ("poll.close-reuse", Ending::Fin)] {
+        let url = tried.done(directive);
+        let mut line = Line::open(&url);
+        line.send("GET", &url, &[tried.service.bearer()], b"");
+        assert_eq!(line.read_reply().status, 200);
+        line.send("GET", &url, &[tried.service.bearer()], b"");
+        let second = line.read_all(PATIENCE);
+        assert!(second.bytes.is_empty() && second.ending == ending, "{directive}");
+    }
+    let half = tried.look_raw("poll.raw-open:HTTP/1.1 200 OK\\r\\nContent-");
+    assert!(half.bytes.ends_with(b"OK\r\nContent-") && half.ending == Ending::Open);
 
     let target = |directive: &str| {
         let url = tried.done(directive);
@@ -285,6 +291,8 @@ fn travels(tried: &Tried<'_>) {
     assert_eq!(tried.look("poll.content-type:text/html").header("content-type").as_deref(), Some("text/html"));
     let lie = tried.look("poll.gzip-lie");
     assert!(lie.header("content-encoding").as_deref() == Some("gzip") && lie.json()["status"] == "succeeded");
+    let zipped = tried.look("poll.gzip");
+    assert!(zipped.header("content-encoding").as_deref() == Some("gzip") && zipped.body.starts_with(b"\x1f\x8b\x08"));
     let skewed = tried.look("poll.date-skew:-86400").header("date");
     assert_ne!(skewed, tried.look("poll.delay:0").header("date"));
     let hints = tried.look_raw("poll.early-hints:2");
@@ -313,6 +321,30 @@ fn creates(tried: &Tried<'_>, sandbox: &Sandbox) {
     let refused = json!({ "prompt": "a lost fox, refused [create.http-503]" }).to_string();
     assert_eq!(ask("POST", &url, &[tried.service.bearer()], refused.as_bytes()).status, 503);
     assert_eq!(tasks().len(), 2);
+}
+
+fn readings(tried: &Tried<'_>, sandbox: &Sandbox) {
+    let add = |scenario: &str| {
+        tried.note(scenario);
+        assert_eq!(sandbox.control("POST", "/scenario", &json!(scenario).to_string()).status, 200);
+    };
+    let url = tried.service.url("/v1/images/generations?async=true");
+    let wish = |bytes: usize| json!({ "prompt": "a fox", "padding": "x".repeat(bytes) }).to_string();
+    let post = |body: &str| ask("POST", &url, &[tried.service.bearer()], body.as_bytes());
+    add("slow-read:100*1");
+    let start = Instant::now();
+    assert_eq!(post(&wish(10_000)).status, 200);
+    assert!(start.elapsed() >= Duration::from_millis(100), "{:?}", start.elapsed());
+    assert_eq!(post(&wish(0)).status, 200, "once only");
+    add("early:413*1");
+    let mut line = Line::open(&url);
+    line.send_raw(b"POST /v1/images/generations HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n{");
+    assert!(line.read_all(PATIENCE).head().starts_with("HTTP/1.1 413 "));
+    add("deaf*1");
+    let before = sandbox.stats()["submits"].as_u64();
+    let deaf = ask_raw("POST", &url, &[tried.service.bearer()], wish(100_000).as_bytes(), QUIET);
+    assert!(deaf.bytes.is_empty() && deaf.ending == Ending::Open);
+    assert_eq!(sandbox.stats()["submits"].as_u64(), before.map(|count| count + 1));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use base64::Engine;
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
-use super::http::Request;
+use super::http::{self, Hearing, Request};
 use super::limit::{Exceeded, Limit};
 use super::links::{Links, Refused};
 use super::order::{self, Invalid};
@@ -105,18 +105,43 @@ pub(super) struct Call<'a> {
     pub(super) index: &'a str,
 }
 
-impl Gateway {
-    /// Answers a request.
-    pub(super) fn answer(&self, request: &Request<'_>) -> Answer {
+impl http::Handler for Gateway {
+    fn before_body(&self, request: &Request<'_>) -> Hearing {
+        let call = self.understand(request);
+        let Some(place) = call.route.place() else { return Hearing::Well };
+        let occasion =
+            Occasion { place, reading: true, pending: false, done: false, reused: request.served_before > 0, own: &[] };
+        let faults = self.rules.striking(&occasion);
+        let Some(fault) = faults.first() else { return Hearing::Well };
+        self.stats.strike(fault);
+        let status = u16::try_from(fault.number(413)).unwrap_or(413);
+        let refusal = call.refuse(&Refusal::Status(status));
+        match fault.kind {
+            Kind::SlowRead => Hearing::Slowly(Duration::from_millis(fault.number(50).min(60_000))),
+            Kind::Deaf => {
+                self.stats.note(&call, 0);
+                Hearing::Never
+            }
+            _ => {
+                self.stats.note(&call, status);
+                Hearing::Enough(refusal)
+            }
+        }
+    }
+
+    fn answer(&self, request: &Request<'_>) -> Answer {
         let call = self.understand(request);
         if call.route == Route::Control {
             return control::answer(self, request);
         }
         let answer = call.answer();
-        self.stats.note(&call, &answer);
+        // A fault that sends nothing, or no HTTP, has no status.
+        self.stats.note(&call, if answer.delivery.instead.is_some() { 0 } else { answer.status });
         answer
     }
+}
 
+impl Gateway {
     fn understand<'a>(&'a self, request: &'a Request<'a>) -> Call<'a> {
         let (route, id, index) = read_path(request);
         let id = percent_encoding::percent_decode_str(id).decode_utf8_lossy().into_owned();
@@ -219,6 +244,7 @@ impl Call<'_> {
         }
         let faults = self.gateway.rules.striking(&Occasion {
             place,
+            reading: false,
             pending: moment.as_ref().is_some_and(|moment| !moment.is_finished()),
             done: moment.as_ref().is_some_and(Moment::succeeded),
             reused: self.request.served_before > 0,
@@ -300,6 +326,7 @@ impl Call<'_> {
             members.as_ref().is_some_and(|members| self.wish(members).is_ok_and(|wish| wish.asynchronous));
         let faults = self.gateway.rules.striking(&Occasion {
             place: Place::Create,
+            reading: false,
             pending: false,
             done: !asynchronous,
             reused: self.request.served_before > 0,

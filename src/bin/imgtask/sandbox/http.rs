@@ -20,10 +20,13 @@ const MAX_BODY_BYTES: usize = 64 << 20;
 const MAX_HEADERS: usize = 128;
 /// A peer that reads nothing for so long is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// A peer that is not heard is let go after this time.
+const DEAF_TIMEOUT: Duration = Duration::from_secs(120);
 /// An unused connection is closed after this time.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// One request, borrowed from the connection's buffer.
+#[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
     pub(super) method: &'a str,
     /// Without the query.
@@ -60,11 +63,29 @@ impl<'a> Request<'a> {
 }
 
 /// What answers requests.
-pub(super) type Handler = dyn Fn(&Request<'_>) -> Answer + Send + Sync;
+pub(super) trait Handler: Send + Sync {
+    /// Asked once for a request with a body, before more of it is read; its `body` is empty.
+    fn before_body(&self, request: &Request<'_>) -> Hearing;
+
+    /// Answers a whole request.
+    fn answer(&self, request: &Request<'_>) -> Answer;
+}
+
+/// How the body of a request is taken.
+pub(super) enum Hearing {
+    /// As it comes.
+    Well,
+    /// 2 KiB at a time, with this pause before each.
+    Slowly(Duration),
+    /// Not at all: the connection stays open and full.
+    Never,
+    /// Answered at once; the connection is closed with the rest unread.
+    Enough(Answer),
+}
 
 /// The doors, and everybody inside.
 pub(super) struct Server {
-    handler: Arc<Handler>,
+    handler: Arc<dyn Handler>,
     stop: Arc<Stop>,
     inside: Arc<Inside>,
     doors: Vec<(SocketAddr, JoinHandle<()>)>,
@@ -78,7 +99,7 @@ struct Inside {
 }
 
 impl Server {
-    pub(super) fn new(handler: Arc<Handler>, stop: Arc<Stop>) -> Self {
+    pub(super) fn new(handler: Arc<dyn Handler>, stop: Arc<Stop>) -> Self {
         Self { handler, stop, inside: Arc::default(), doors: Vec::new() }
     }
 
@@ -113,7 +134,7 @@ pub(super) fn listen(port: u16) -> io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
 }
 
-fn accept(door: usize, listener: &TcpListener, handler: &Arc<Handler>, stop: &Arc<Stop>, inside: &Arc<Inside>) {
+fn accept(door: usize, listener: &TcpListener, handler: &Arc<dyn Handler>, stop: &Arc<Stop>, inside: &Arc<Inside>) {
     loop {
         let accepted = listener.accept();
         if stop.is_set() {
@@ -167,19 +188,33 @@ enum Received {
     Expects,
     /// A whole request was answered: so many bytes of the buffer are used, and the connection may go on or not.
     Answered(usize, bool),
+    /// The connection ends with bytes unread.
+    Abandoned,
+}
+
+/// What is known about the request that is being received.
+#[derive(Default)]
+struct Progress {
+    /// Requests served before.
+    served: u64,
+    /// The peer was told to go on.
+    told_to_go_on: bool,
+    /// The handler was asked how to take the body.
+    asked: bool,
+    /// Pause before each piece of the body.
+    pause: Option<Duration>,
 }
 
 impl Visit {
-    fn serve(&self, handler: &Handler, stop: &Stop) -> io::Result<()> {
+    fn serve(&self, handler: &dyn Handler, stop: &Stop) -> io::Result<()> {
         self.stream.set_nodelay(true)?;
         self.stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
         self.stream.set_read_timeout(Some(IDLE_TIMEOUT))?;
         let mut buffer = Vec::with_capacity(8 << 10);
         let mut scratch = Vec::with_capacity(4 << 10);
-        let mut served = 0;
-        let mut told_to_go_on = false;
+        let mut progress = Progress::default();
         loop {
-            match self.receive(&buffer, served, handler, &mut scratch, stop)? {
+            match self.receive(&buffer, &mut progress, handler, &mut scratch, stop)? {
                 Received::Answered(used, keep) => {
                     if !keep {
                         if socket2::SockRef::from(&*self.stream).linger()?.is_none() {
@@ -188,19 +223,24 @@ impl Visit {
                         return Ok(());
                     }
                     buffer.drain(..used);
-                    served += 1;
-                    told_to_go_on = false;
+                    progress = Progress { served: progress.served + 1, ..Progress::default() };
                     if !buffer.is_empty() {
                         continue;
                     }
                 }
-                Received::Expects if !told_to_go_on => {
-                    told_to_go_on = true;
+                Received::Expects if !progress.told_to_go_on => {
+                    progress.told_to_go_on = true;
                     (&*self.stream).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
                 }
                 Received::Expects | Received::Partial => {}
+                Received::Abandoned => return Ok(()),
             }
-            if !fill(&self.stream, &mut buffer)? {
+            let most = match progress.pause {
+                Some(pause) if stop.sleep(pause) => return Ok(()),
+                Some(_) => 2 << 10,
+                None => usize::MAX,
+            };
+            if !fill(&self.stream, &mut buffer, most)? {
                 return Ok(());
             }
         }
@@ -210,8 +250,8 @@ impl Visit {
     fn receive(
         &self,
         buffer: &[u8],
-        served: u64,
-        handler: &Handler,
+        progress: &mut Progress,
+        handler: &dyn Handler,
         scratch: &mut Vec<u8>,
         stop: &Stop,
     ) -> io::Result<Received> {
@@ -235,17 +275,6 @@ impl Visit {
             Ok(framing) => framing,
             Err(status) => return self.refuse(status, scratch, stop),
         };
-        let mut decoded = Vec::new();
-        let rest = &buffer[head..];
-        let (body, used) = match framing {
-            BodyFraming::Length(length) if rest.len() >= length => (&rest[..length], head + length),
-            BodyFraming::Chunked => match decode_chunks(rest, &mut decoded) {
-                Ok(Some(length)) => (&decoded[..], head + length),
-                Ok(None) => return Ok(waiting(parsed.headers)),
-                Err(status) => return self.refuse(status, scratch, stop),
-            },
-            BodyFraming::Length(_) => return Ok(waiting(parsed.headers)),
-        };
         // An absolute target (a proxy's form) is read as its path.
         let target = match target.split_once("://") {
             Some((_, rest)) => rest.find('/').map_or("/", |slash| &rest[slash..]),
@@ -258,17 +287,44 @@ impl Visit {
             query,
             headers: parsed.headers,
             head: &buffer[..head],
-            body,
+            body: &[],
             door: self.door,
-            served_before: served,
+            served_before: progress.served,
             connection: self.number,
         };
+        if !progress.asked && !matches!(framing, BodyFraming::Length(0)) {
+            progress.asked = true;
+            match handler.before_body(&request) {
+                Hearing::Well => {}
+                Hearing::Slowly(pause) => progress.pause = Some(pause),
+                Hearing::Never => {
+                    stop.sleep(DEAF_TIMEOUT);
+                    return Ok(Received::Abandoned);
+                }
+                Hearing::Enough(answer) => {
+                    answer::send(&answer, &self.stream, scratch, false, false, stop)?;
+                    return Ok(Received::Abandoned);
+                }
+            }
+        }
+        let mut decoded = Vec::new();
+        let rest = &buffer[head..];
+        let (body, used) = match framing {
+            BodyFraming::Length(length) if rest.len() >= length => (&rest[..length], head + length),
+            BodyFraming::Chunked => match decode_chunks(rest, &mut decoded) {
+                Ok(Some(length)) => (&decoded[..], head + length),
+                Ok(None) => return Ok(waiting(request.headers)),
+                Err(status) => return self.refuse(status, scratch, stop),
+            },
+            BodyFraming::Length(_) => return Ok(waiting(request.headers)),
+        };
+        let request = Request { body, ..request };
         let asked = request.header("connection").unwrap_or_default();
         let keep_alive = match parsed.version {
             Some(1) => !asked.eq_ignore_ascii_case("close"),
             _ => asked.eq_ignore_ascii_case("keep-alive"),
         };
-        let answer = handler(&request);
+        let answer = handler.answer(&request);
         let keep = answer::send(&answer, &self.stream, scratch, keep_alive, method == "HEAD", stop)?;
         Ok(Received::Answered(used, keep))
     }
@@ -282,11 +338,11 @@ impl Visit {
     }
 }
 
-/// Reads what has come. False at the end of the stream.
-fn fill(mut stream: &TcpStream, buffer: &mut Vec<u8>) -> io::Result<bool> {
+/// Reads what has come, up to so many bytes. False at the end of the stream.
+fn fill(mut stream: &TcpStream, buffer: &mut Vec<u8>, most: usize) -> io::Result<bool> {
     let filled = buffer.len();
     // Grows with what was really received, never with what was announced.
-    buffer.resize(filled + (8 << 10).max(filled.min(256 << 10)), 0);
+    buffer.resize(filled + (8 << 10).max(filled.min(256 << 10)).min(most), 0);
     let read = loop {
         match stream.read(&mut buffer[filled..]) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

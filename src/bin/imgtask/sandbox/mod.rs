@@ -201,8 +201,7 @@ pub(crate) fn start(options: &SandboxOptions) -> io::Result<RunningSandbox> {
         stats: stats::Stats::default(),
         stop: Arc::clone(&stop),
     });
-    let answering = Arc::clone(&gateway);
-    let mut server = Server::new(Arc::new(move |request: &http::Request<'_>| answering.answer(request)), stop);
+    let mut server = Server::new(Arc::clone(&gateway) as Arc<dyn http::Handler>, stop);
     for (door, listener) in listeners.into_iter().enumerate() {
         if let Err(error) = server.open(door, listener) {
             server.close();

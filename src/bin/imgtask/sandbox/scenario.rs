@@ -45,6 +45,8 @@ impl Place {
 /// At which step of an answer a fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
+    /// Changes how the body of a request is read; the prompt is not known yet, so no directive can ask for it.
+    Reading,
     /// Changes the task that a create makes.
     Making,
     /// Is the answer; the work of the route is not done.
@@ -94,6 +96,10 @@ faults! {
     Video "video" Making Create "" "a video task: DimiLinks wraps it in data, LemonData lets it be cancelled while queued";
     FirstShape "v1" Making Create "" "LemonData's first shape: img_ id, poll_url on the image path, placeholder data";
 
+    Deaf "deaf" Reading Create "" "the body of the request is never read (--scenario and the control route only, as the next two)";
+    SlowRead "slow-read" Reading Create "50" "the body of the request is read 2 KiB at a time, with so many milliseconds between";
+    Early "early" Reading Create "413" "this status is answered before the body is read, and the connection closed with the rest unread";
+
     Http "http" Instead Any "503" "the documented error answer of this status; http-503 says the same; with 429 and LemonData a Retry-After of 1";
     RateLimited "rate-limited" Instead Any "1" "429 with a Retry-After of this value (seconds, a date, anything), at both providers";
     Html "html" Instead Any "" "200 with an HTML page";
@@ -101,11 +107,13 @@ faults! {
     NoContent "no-content" Instead Any "204" "this status with no body at all";
     Body "body" Instead Any "{}" "200 with this JSON body, byte for byte";
     Raw "raw" Instead Any "" "these bytes instead of an answer, then FIN; \\r \\n \\t \\0 \\\\ \\xHH are understood";
+    RawOpen "raw-open" Instead Any "" "the same bytes, then silence";
     Missing "missing" Instead Poll "" "404 as for an unknown task (missing*1/task: only the first look)";
     Silent "silent" Instead Any "" "the request is read and never answered";
     Close "close" Instead Any "" "FIN instead of an answer";
     Reset "reset" Instead Any "" "RST instead of an answer";
     ResetReused "reset-reuse" Instead Any "" "RST instead of an answer, but only on a connection that served a request before";
+    CloseReused "close-reuse" Instead Any "" "FIN instead of an answer, but only on a connection that served a request before";
     Redirect "redirect" Instead Any "302" "this status, to the same path at another port of this host";
     RedirectHost "redirect-host" Instead Any "302" "this status, to the same path at the other name of this host";
     RedirectLoop "redirect-loop" Instead Any "302" "this status, to itself";
@@ -163,6 +171,7 @@ faults! {
     Header "header" Travel Any "X-Sandbox: 1" "this header more";
     ContentType "content-type" Travel Any "text/plain" "this Content-Type";
     GzipLie "gzip-lie" Travel Any "gzip" "Content-Encoding says this, the body is plain";
+    Gzip "gzip" Travel Any "" "the body is really gzip, whatever was asked for";
     DateSkew "date-skew" Travel Any "86400" "Date is so many seconds off";
     EarlyHints "early-hints" Travel Any "3" "so many 103 answers come first";
     Http10 "http10" Travel Any "" "the answer says HTTP/1.0";
@@ -336,14 +345,16 @@ impl Rule {
     /// Whether the rule strikes now; counts the occasion.
     fn strikes(&self, occasion: &Occasion<'_>) -> bool {
         let fits = self.place.covers(occasion.place)
+            && (self.fault.stage == Stage::Reading) == occasion.reading
             && match self.fault.stage {
+                Stage::Reading => true,
                 Stage::Making => occasion.place == Place::Create,
                 Stage::Pending => occasion.pending,
                 Stage::Done => occasion.done,
                 Stage::Picture => occasion.place == Place::Image,
                 Stage::Look | Stage::Instead | Stage::Travel => true,
             }
-            && (self.fault.kind != Kind::ResetReused || occasion.reused);
+            && (!matches!(self.fault.kind, Kind::ResetReused | Kind::CloseReused) || occasion.reused);
         if !fits {
             return false;
         }
@@ -367,6 +378,8 @@ impl Rule {
 /// What is going on when rules are asked.
 pub(super) struct Occasion<'a> {
     pub(super) place: Place,
+    /// The body of the request is about to be read.
+    pub(super) reading: bool,
     /// The task has not ended.
     pub(super) pending: bool,
     /// The task has succeeded.
@@ -452,7 +465,7 @@ mod tests {
     use super::*;
 
     fn poll(own: &[Rule]) -> Occasion<'_> {
-        Occasion { place: Place::Poll, pending: true, done: false, reused: false, own }
+        Occasion { place: Place::Poll, reading: false, pending: true, done: false, reused: false, own }
     }
 
     #[test]

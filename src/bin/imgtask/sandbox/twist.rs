@@ -43,8 +43,9 @@ pub(super) fn instead(call: &Call<'_>, fault: &Fault) -> Answer {
         Kind::RedirectLoop => location(same_path()),
         Kind::RedirectTo => Answer::empty(302).header("Location", fault.value.clone()),
         Kind::Raw => ending(unescape(&fault.value), End::Close),
+        Kind::RawOpen => ending(unescape(&fault.value), End::Silence),
         Kind::Silent => ending(Vec::new(), End::Silence),
-        Kind::Close => ending(Vec::new(), End::Close),
+        Kind::Close | Kind::CloseReused => ending(Vec::new(), End::Close),
         // Every other kind has another stage.
         _ => ending(Vec::new(), End::Reset),
     }
@@ -72,7 +73,7 @@ fn other_name(call: &Call<'_>) -> String {
 /// Changes an answer.
 pub(super) fn apply(call: &Call<'_>, fault: &Fault, task: Option<&Task>, answer: &mut Answer) {
     match fault.stage {
-        Stage::Making | Stage::Instead => {}
+        Stage::Reading | Stage::Making | Stage::Instead => {}
         Stage::Pending | Stage::Done | Stage::Look => change_document(call, fault, task, answer),
         Stage::Picture => change_picture(fault, answer),
         Stage::Travel => change_travel(fault, answer),
@@ -237,6 +238,26 @@ fn huge_png() -> Vec<u8> {
     png
 }
 
+/// RFC 1952 around stored blocks: nothing is saved, but it is gzip.
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut out = b"\x1f\x8b\x08\0\0\0\0\0\0\xff".to_vec();
+    let mut blocks = bytes.chunks(0xffff).peekable();
+    if blocks.peek().is_none() {
+        out.extend_from_slice(b"\x01\0\0\xff\xff");
+    }
+    while let Some(block) = blocks.next() {
+        // At most 0xffff, by the chunks.
+        let length = block.len() as u16;
+        out.push(u8::from(blocks.peek().is_none()));
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(&(!length).to_le_bytes());
+        out.extend_from_slice(block);
+    }
+    out.extend_from_slice(&crc32(bytes).to_le_bytes());
+    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    out
+}
+
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 })
@@ -289,6 +310,10 @@ fn change_travel(fault: &Fault, answer: &mut Answer) {
             delivery.end = End::Close;
         }
         Kind::ContentType => answer.content_type = fault.value.clone().into(),
+        Kind::Gzip => {
+            answer.body = Body::Own(gzip(answer.body.bytes()));
+            answer.headers.push(("Content-Encoding".into(), "gzip".into()));
+        }
         Kind::GzipLie => answer.headers.push(("Content-Encoding".into(), fault.value.clone())),
         Kind::HugeHeader => {
             answer.headers.push(("X-Sandbox-Huge".into(), "x".repeat(number(70_000).min(64 << 20) as usize)));
