@@ -124,7 +124,7 @@ impl http::Handler for Gateway {
             }
             _ => {
                 self.stats.note(&call, status);
-                Hearing::Enough(refusal)
+                Hearing::Enough(Box::new(refusal))
             }
         }
     }
@@ -274,8 +274,11 @@ impl Call<'_> {
             Some(fault) => twist::instead(self, fault),
             None => honest(),
         };
-        for fault in faults {
-            twist::apply(self, fault, task, &mut answer);
+        // What is said is changed before how it travels, whatever order the faults were given in.
+        for step in 0..twist::STEPS {
+            for fault in faults.iter().filter(|fault| twist::step(fault) == step) {
+                twist::apply(self, fault, task, &mut answer);
+            }
         }
         answer
     }

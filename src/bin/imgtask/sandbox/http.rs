@@ -80,7 +80,7 @@ pub(super) enum Hearing {
     /// Not at all: the connection stays open and full.
     Never,
     /// Answered at once; the connection is closed with the rest unread.
-    Enough(Answer),
+    Enough(Box<Answer>),
 }
 
 /// The doors, and everybody inside.

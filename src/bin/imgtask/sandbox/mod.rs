@@ -301,60 +301,83 @@ fn hex(bytes: &[u8]) -> String {
 
 /// What `--help` says after the options.
 pub(crate) fn help() -> String {
-    format!("{}\nScenarios (route, name with its usual value, effect):\n{}", GUIDE, scenario::catalogue_text())
+    format!("{GUIDE}\n{}", scenario::catalogue_text())
 }
 
-const GUIDE: &str = r#"A gateway on 127.0.0.1 that speaks the documented contracts of DimiLinks and LemonData, for demos and offline tests.
+const GUIDE: &str = r#"It plays DimiLinks and LemonData on 127.0.0.1, for demos and offline tests. It
+prints one JSON line when it serves:
+  {"url", "key", "control",
+   "providers": {"dimilinks": {"base_url", "key"}, "dimilinks-legacy": {..},
+                 "lemondata": {..}}}
 
-It prints one JSON line and then serves:
-  {"url": ..., "key": ..., "providers": {"dimilinks": {"base_url": ..., "key": ...}, "dimilinks-legacy": ..., "lemondata": ...}, "control": ...}
+Doors
+  Each provider has a port of its own: image paths are relative to the origin.
+  "url" is a third port that serves both and tells them apart by key and id.
 
-Doors. Each provider has a port of its own, because image paths are relative to the origin. "url" is a third port that serves
-every provider and tells them apart by key and task id.
+Keys
+  sk-dimilinks-sandbox, sk-lemondata-sandbox. A key that begins so is taken
+  too, and is another user, who is told that the first one's tasks do not
+  exist. sk-sandbox is taken everywhere and sees everything.
 
-Keys. sk-dimilinks-sandbox and sk-lemondata-sandbox; a key that begins so is taken too, and is another user, who cannot see
-the first one's tasks. sk-sandbox is taken everywhere and sees everything.
+Routes of DimiLinks
+  POST   /v1/images/generations     asynchronous by ?async=true,
+                                    ?wait_for_result=false, the header
+                                    Prefer: respond-async or the member
+                                    "wait_for_result": false;
+                                    ?compat=apimart: that shape
+  POST   /v1/images/edits           a form with an image; synchronous
+  GET    /v1/tasks/{id}             unified
+  GET    /v1/images/tasks/{id}      legacy
+  GET    /p/img/{id}/{i}?exp=&sig=  no key; a new link at every look;
+                                    400, 403 and 404 have no body
 
-Routes
-  dimilinks   POST   /v1/images/generations       asynchronous by ?async=true, ?wait_for_result=false, Prefer: respond-async
-                                                  or "wait_for_result": false; ?compat=apimart answers in that shape
-              POST   /v1/images/edits             multipart, synchronous
-              GET    /v1/tasks/{id}               unified
-              GET    /v1/images/tasks/{id}        legacy
-              GET    /p/img/{id}/{i}?exp=&sig=    no key; a new link at every look; 400, 403, 404 without a body
-  lemondata   POST   /v1/images/generations       asynchronous by "async": true
-              POST   /v1/images/edits             JSON or multipart
-              GET    /v1/tasks/{id}, /v1/images/generations/{id}, /v1/images/{id}
-              DELETE /v1/tasks/{id}               only queued video tasks (model "seedance...", or [video] in the prompt)
-              GET    /generated/{id}-{i}.{ext}    no key
+Routes of LemonData
+  POST   /v1/images/generations     asynchronous by "async": true
+  POST   /v1/images/edits           a form or JSON
+  GET    /v1/tasks/{id}, /v1/images/generations/{id}, /v1/images/{id}
+  DELETE /v1/tasks/{id}             queued video tasks only: a model with
+                                    "seedance", or [video] in the prompt
+  GET    /generated/{id}-{i}.{ext}  no key
 
-Time. A task is queued for a tenth of its time, runs, and ends; a synchronous create answers when it ends. --speed divides
-task times and the minute of --rate-limit; links, delays and Retry-After are in real time.
+Time
+  A task is queued for a tenth of its time, then runs; a synchronous create
+  answers at its end. --speed divides task times and the minute of
+  --rate-limit. Links, delays and Retry-After are in real time.
 
-Pictures. Real PNG, JPEG or WebP of the size asked for ("253x187", "16:9" with resolution 1k, 2k or 4k; at most 4096 a side),
-drawn from the prompt.
+Pictures
+  Real PNG, JPEG and WebP of the size asked for ("253x187", or "16:9" with
+  "resolution" 1k, 2k, 4k; at most 4096 a side), drawn from the prompt.
 
-End. It stops when standard input ends, if that is a pipe or a socket, and when its parent process is gone; in a terminal press
-Ctrl-C. --keep-running stays; --until-stdin-closes watches a file or /dev/null as well.
+End
+  When standard input ends, if that is a pipe or a socket; when the parent
+  process is gone; by Ctrl-C. --keep-running stays for the first two,
+  --until-stdin-closes watches a file and /dev/null as well.
 
-Control (no key, JSON)
-  GET    /sandbox/stats                 submits, polls, image_gets, 429s, answers per route and status, faults, and whether
-                                        credentials came with image requests
-  GET    /sandbox/tasks                 each task: state, submits of its prompt, looks, image_gets
-  GET    /sandbox/requests              the last 1024 requests with their headers
-  GET    /sandbox/scenarios             what is active, and what there is
-  POST   /sandbox/scenario              "http-503*3", or {"name","route","value","times","after","each_task"}, or a list
-  DELETE /sandbox/scenario              back to honesty
-  POST   /sandbox/reset                 forgets scenarios, tasks, counts and limits
-  POST   /sandbox/tasks/{id}/finish, /sandbox/tasks/{id}/fail?code=CODE, /sandbox/tasks/{id}/cancel    ends a task now
-  POST   /sandbox/tasks/{id}/hold?state=STATE    keeps a task queued, dispatched or running until it is moved or ended
+Control (no key; JSON)
+  GET    /sandbox/stats       submits, polls, image_gets, rate_limited,
+                              answers per route and status, faults,
+                              credentials_on_images, keys_in_targets
+  GET    /sandbox/tasks       state, submits of the prompt, looks, image_gets
+  GET    /sandbox/requests    the last 1024, with headers; keys not shown
+  GET    /sandbox/scenarios   what is active, and what there is
+  POST   /sandbox/scenario    "http-503*3", or {"name", "route", "value",
+                              "times", "after", "each_task"}, or a list
+  DELETE /sandbox/scenario    back to honesty
+  POST   /sandbox/reset       forgets scenarios, tasks, counts and limits
+  POST   /sandbox/tasks/{id}/finish, /cancel, /fail?code=CODE
+                              ends a task now
+  POST   /sandbox/tasks/{id}/hold?state=queued|dispatched|running
+                              keeps a task there until it is moved or ended
 
-Scenarios are faults. [route.]name[:value][*times[/task]] with route create, poll, image, cancel or any:
-  http-503*3        the next three API or image requests are answered 503
+Scenarios are faults: [route.]name[:value][*times[/task]], with the route
+create, poll, image, cancel or any.
+  http-503*3        the next three requests are answered 503
   poll.http-429:7   every look is answered 429 with Retry-After: 7
   image.cut:1000*1  the next image ends after 1000 bytes
   missing*1/task    the first look at every new task finds nothing
-The same words in brackets in a prompt are directives: they concern that prompt's task alone, so that tests can share a sandbox,
-and where the table says any they mean the looks:
-  "a fox [fail:content_moderation]"   "a fox [duration:3] [poll.http-502*2] [image.drip:5*1]"   "a fox [create.lost-reply*1]"
+In brackets in a prompt they are directives and concern that prompt's task
+alone, so that tests can share a sandbox; any means the looks then.
+  "a fox [fail:content_moderation]"
+  "a fox [duration:3] [poll.http-502*2] [image.drip:5*1]"
+  "a fox [create.http-503*1]"     counted over the submits of this prompt
 "#;

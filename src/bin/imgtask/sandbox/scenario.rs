@@ -432,13 +432,48 @@ pub(super) fn catalogue() -> Value {
     entries.collect()
 }
 
-/// Every fault, for the help text.
+/// Every fault, for the help text: by route, name with its usual value, effect.
 pub(super) fn catalogue_text() -> String {
-    let line = |entry: &Entry| {
-        let value = if entry.value.is_empty() { String::new() } else { format!(":{}", entry.value) };
-        format!("  {:<7} {:<26} {}\n", entry.place.name(), format!("{}{value}", entry.name), entry.about)
-    };
-    CATALOGUE.iter().map(line).collect()
+    const NAME_WIDTH: usize = 26;
+    const ABOUT_WIDTH: usize = 50;
+    let mut text = String::new();
+    for (place, heading) in [
+        (Place::Create, "At a create"),
+        (Place::Poll, "At a look"),
+        (Place::Image, "At an image"),
+        (Place::Any, "Anywhere"),
+    ] {
+        text += &format!("{heading} (route {}):\n", place.name());
+        for entry in CATALOGUE.iter().filter(|entry| entry.place == place) {
+            let value = if entry.value.is_empty() { String::new() } else { format!(":{}", entry.value) };
+            let mut column = format!("{}{value}", entry.name);
+            if column.len() > NAME_WIDTH {
+                text += &format!("  {column}\n");
+                column.clear();
+            }
+            for line in wrapped(entry.about, ABOUT_WIDTH) {
+                text += &format!("  {column:NAME_WIDTH$} {line}\n");
+                column.clear();
+            }
+        }
+    }
+    text
+}
+
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        if lines.last().is_some_and(|line| !line.is_empty() && line.len() + 1 + word.len() > width) {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
 }
 
 fn is_status(status: u16) -> bool {

@@ -70,6 +70,18 @@ fn other_name(call: &Call<'_>) -> String {
     format!("http://{}:{port}", if asked_by_number { "localhost" } else { "127.0.0.1" })
 }
 
+/// Changes are made in so many steps.
+pub(super) const STEPS: usize = 3;
+
+/// The step in which a fault changes the answer: first what it says, then its size, then how it travels.
+pub(super) fn step(fault: &Fault) -> usize {
+    match (fault.stage, fault.kind) {
+        (Stage::Travel, _) => 2,
+        (_, Kind::Padding | Kind::Depth) => 1,
+        _ => 0,
+    }
+}
+
 /// Changes an answer.
 pub(super) fn apply(call: &Call<'_>, fault: &Fault, task: Option<&Task>, answer: &mut Answer) {
     match fault.stage {
