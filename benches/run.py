@@ -5,7 +5,7 @@ Server and client are pinned to one core; each way has a process of its own, and
 a busy machine is unfair to none. Prints one line a figure with its limit; a part that cannot be measured is named, never
 passed over.
 
-    python3 benches/run.py [--lib build/lib] [--rounds 300] [--strict]
+    python3 benches/run.py [--lib build/lib] [--rounds 1200] [--strict]
 
 Needs cc and python3; for every figure also cargo, and libcurl4-openssl-dev, libcjson-dev, valgrind and strace (Debian's
 names).
@@ -27,8 +27,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BENCHES = ROOT / "benches"
 
-# Looks in one turn of a way: short beside a time slice of the system, so that some turns are never interrupted.
-TURN = 200
+# Looks in one turn of a way: a millisecond or two, shorter than a time slice, so that most turns are never interrupted even
+# on a busy machine.
+TURN = 50
 # Seconds after which a worker that does not answer is taken for dead.
 PATIENCE = 120
 # The ways, for people.
@@ -143,7 +144,7 @@ def compare(table, worker, curl, lib, port, rounds):
         ways["raw"] = Worker(stack, [worker, "raw", port])
         ways["python"] = Worker(stack, [sys.executable, BENCHES / "worker.py", port], python_env)
         for way in ways.values():
-            way.ask(TURN)
+            way.ask(20 * TURN)
         turns = {name: [] for name in ways}
         order = list(ways)
         for _ in range(rounds):
@@ -219,22 +220,22 @@ def grow(table, worker, port):
 def read(table):
     """Time that the reading of a body takes, without the network: a measurement among the crate's tests."""
     table.title("reading an answer by its dialect")
-    name = "a body of 400 bytes, nanoseconds"
+    name = "a body of 400 bytes, the slowest, nanoseconds"
     if not shutil.which("cargo"):
         table.missing(name, "cargo is missing: https://rustup.rs")
         return
     command = ["cargo", "test", "--quiet", "--profile", "release-static", "--lib", "a_body_of_400_bytes"]
     run = subprocess.run([*command, "--", "--ignored", "--nocapture"], cwd=ROOT, capture_output=True, text=True)
-    found = re.search(r"^a body of \d+ bytes: (\d+) ns$", run.stdout, re.M)
+    found = re.findall(r"^a body of \d+ bytes: (\d+) ns$", run.stdout, re.M)
     if not found:
         raise SystemExit(f"{' '.join(command)}:\n{run.stdout}{run.stderr}")
-    table.figure(name, int(found[1]), ",", 3_000)
+    table.figure(name, max(map(int, found)), ",", 3_000)
 
 
 def main():
     parser = argparse.ArgumentParser(description="What a look costs, beside libcurl with cJSON and a bare socket.")
     parser.add_argument("--lib", type=Path, default=ROOT / "build/lib", help="where libimgtask.so is (build/lib)")
-    parser.add_argument("--rounds", type=int, default=300, help="turns of each way (300)")
+    parser.add_argument("--rounds", type=int, default=1200, help="turns of each way (1200)")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a limit is missed or a figure is missing")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
