@@ -1,0 +1,208 @@
+//! An address becomes bytes in a sink. No header of the API goes along: the key stays at the API's own origin.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::inspect::Inspector;
+use super::link::{self, ImageHosts};
+use crate::error::{Error, Result, Retry, Status};
+use crate::http::{Call, Framing, Http, Method, Reply, Request, Scheme, Stop, Url};
+use crate::picture::PictureInfo;
+
+/// Redirects followed for one image.
+const MAX_HOPS: usize = 5;
+/// Tries in all, the first one included.
+const MAX_TRIES: u32 = 5;
+/// Pause before the second try, doubled for each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// No pause that a host asks for is obeyed beyond this; a longer one is the caller's decision.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const PIECE_BYTES: usize = 64 * 1024;
+/// A download has no time limit of its own, only the stall limit and the caller's stop.
+const NO_LIMIT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Where the bytes go.
+pub(crate) trait Sink {
+    /// Takes the next bytes.
+    fn write(&mut self, bytes: &[u8]) -> Result<()>;
+    /// Forgets what it took: the image starts again.
+    fn restart(&mut self) -> Result<()>;
+}
+
+impl Sink for Vec<u8> {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.try_reserve(bytes.len()).map_err(|_| Error::new(Status::Resource, "out of memory for the image"))?;
+        self.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn restart(&mut self) -> Result<()> {
+        self.clear();
+        Ok(())
+    }
+}
+
+impl Sink for super::NewFile {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        super::NewFile::write(self, bytes)
+    }
+
+    fn restart(&mut self) -> Result<()> {
+        super::NewFile::restart(self)
+    }
+}
+
+/// How images of one client are fetched.
+pub(crate) struct Download<'a> {
+    pub(crate) http: &'a Http,
+    pub(crate) stop: &'a Arc<Stop>,
+    pub(crate) stall: Duration,
+    pub(crate) max_bytes: u64,
+    pub(crate) api: &'a Url,
+    /// Whether hosts other than the API's may be at private addresses.
+    pub(crate) allow_private: bool,
+    /// Paths that belong to the API's origin whatever host the link names.
+    pub(crate) rebase: Option<&'a str>,
+}
+
+impl Download<'_> {
+    /// Fetches `url` into `sink`, trying again where that helps. On an error the sink's content is of no use.
+    ///
+    /// `LinkExpired` when the host no longer honours the link; a fresh look at the task gives a new one.
+    pub(crate) fn fetch(&self, url: &Url, sink: &mut dyn Sink) -> Result<PictureInfo> {
+        let mut pause = FIRST_PAUSE;
+        let mut tries = 1;
+        loop {
+            let error = match self.fetch_once(url, sink) {
+                Ok(info) => return Ok(info),
+                Err(error) => error,
+            };
+            let wait = match error.retry() {
+                Retry::Now if tries < MAX_TRIES && worth_another_try(error.status()) => pause,
+                Retry::After(asked) if tries < MAX_TRIES && asked <= LONGEST_PAUSE => asked.max(pause),
+                _ => return Err(error),
+            };
+            if !self.stop.sleep(wait) {
+                return Err(cancelled());
+            }
+            tries += 1;
+            pause *= 2;
+            sink.restart()?;
+        }
+    }
+
+    fn fetch_once(&self, url: &Url, sink: &mut dyn Sink) -> Result<PictureInfo> {
+        let mut reply = self.open(url)?;
+        let declared = reply.header("content-type").unwrap_or_default();
+        let declared = declared.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if reply.content_length().is_some_and(|len| len > self.max_bytes) {
+            return Err(self.too_large());
+        }
+        let framed = reply.framing() != Framing::UntilClose;
+        let mut inspector = Inspector::new();
+        let mut piece = vec![0; PIECE_BYTES];
+        let mut len = 0;
+        loop {
+            let n = reply.read(&mut piece)?;
+            if n == 0 {
+                return inspector.finish(declared, framed);
+            }
+            len += n as u64;
+            if len > self.max_bytes {
+                return Err(self.too_large());
+            }
+            inspector.feed(&piece[..n])?;
+            sink.write(&piece[..n])?;
+        }
+    }
+
+    /// Follows redirects to the answer that carries the image.
+    fn open(&self, url: &Url) -> Result<Reply> {
+        let mut url = url.clone();
+        for _ in 0..=MAX_HOPS {
+            let reply = self.ask(&mut url)?;
+            let status = reply.status();
+            match status {
+                200 => return Ok(reply),
+                301 | 302 | 303 | 307 | 308 => {
+                    let location = reply.header("location").unwrap_or_default();
+                    let next = link::redirect(&url, location).ok_or_else(|| {
+                        Error::new(Status::Rejected, format!("{} redirects to no usable address", url.origin()))
+                    })?;
+                    if !link::may_follow(&url, &next) {
+                        let message = format!("{} redirects from https to plain http", url.origin());
+                        return Err(Error::new(Status::Blocked, message));
+                    }
+                    url = next;
+                }
+                _ => return Err(refused(&url, &reply)),
+            }
+        }
+        let message = format!("{} redirects more than {MAX_HOPS} times", url.origin());
+        Err(Error::new(Status::Rejected, message))
+    }
+
+    /// One request; a link that the rules refuse is taken to the API's origin where the dialect says that it belongs there.
+    fn ask(&self, url: &mut Url) -> Result<Reply> {
+        let hosts = ImageHosts { api: self.api.origin(), allow_private: self.allow_private };
+        if url.scheme() == Scheme::Http
+            && self.api.scheme() == Scheme::Https
+            && let Some(rebased) = link::rebase(url, self.api, self.rebase)
+        {
+            *url = rebased;
+        }
+        let result = self.send(url, hosts.must_be_public(url));
+        if let Err(error) = &result
+            && error.status() == Status::Blocked
+            && let Some(rebased) = link::rebase(url, self.api, self.rebase)
+        {
+            *url = rebased;
+            return self.send(url, false);
+        }
+        result
+    }
+
+    fn send(&self, url: &Url, public_only: bool) -> Result<Reply> {
+        let call = Call {
+            stop: self.stop.clone(),
+            deadline: Instant::now() + NO_LIMIT,
+            stall: self.stall,
+            stall_before_answer: true,
+        };
+        let headers = [("accept", "image/*,*/*;q=0.5")];
+        let request = Request { method: Method::Get, url, headers: &headers, body: None, public_only };
+        self.http.send(&request, &call).map_err(|failure| failure.error)
+    }
+
+    fn too_large(&self) -> Error {
+        Error::new(Status::TooLarge, format!("the image is larger than the limit of {} bytes", self.max_bytes))
+    }
+}
+
+fn worth_another_try(status: Status) -> bool {
+    matches!(status, Status::Resolve | Status::Connect | Status::Io | Status::Timeout | Status::Server)
+}
+
+fn cancelled() -> Error {
+    Error::new(Status::Cancelled, "the download was interrupted")
+}
+
+fn refused(url: &Url, reply: &Reply) -> Error {
+    let (status, host) = (reply.status(), url.origin());
+    let error = match status {
+        401 | 403 | 404 | 410 => {
+            Error::new(Status::LinkExpired, format!("{host} no longer honours the image's link (HTTP {status})"))
+        }
+        408 | 425 | 429 | 500.. => {
+            let word = if status == 429 { Status::RateLimited } else { Status::Server };
+            let error = Error::new(word, format!("{host} cannot give the image now (HTTP {status})"));
+            match reply.retry_after(SystemTime::now()) {
+                Some(pause) => error.with_retry(Retry::After(pause)),
+                None if status == 429 => error.with_retry(Retry::After(Duration::from_secs(5))),
+                None => error,
+            }
+        }
+        _ => Error::new(Status::Rejected, format!("{host} refused to give the image (HTTP {status})")),
+    };
+    error.with_http_status(status)
+}

@@ -1,0 +1,231 @@
+//! A file that is whole under its final name, or absent.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::error::{Error, Result, Status};
+
+/// A file in the making: private, in the target's folder, gone when dropped.
+pub(crate) struct NewFile {
+    temp: NamedTempFile,
+    target: PathBuf,
+    folder: PathBuf,
+    replace: bool,
+}
+
+impl NewFile {
+    /// Starts a file that will be `target`. `replace` allows an existing file (or link, never written through) to go.
+    pub(crate) fn create(target: &Path, replace: bool) -> Result<NewFile> {
+        if target.file_name().is_none() {
+            return Err(Error::invalid("the path names no file"));
+        }
+        match fs::symlink_metadata(target) {
+            Ok(_) if !replace => return Err(exists()),
+            Ok(found) if found.is_dir() => return Err(Error::new(Status::File, "the path is a folder")),
+            Ok(found) if !found.is_file() && !found.is_symlink() => {
+                return Err(Error::new(Status::File, "the path is a device or pipe, not a file"));
+            }
+            _ => {}
+        }
+        let folder = match target.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+            _ => PathBuf::from("."),
+        };
+        let temp = tempfile::Builder::new()
+            .prefix(".imgtask-")
+            .suffix(".part")
+            .tempfile_in(&folder)
+            .map_err(|error| failed("create", &error))?;
+        Ok(NewFile { temp, target: target.to_path_buf(), folder, replace })
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.temp.write_all(bytes).map_err(|error| failed("write", &error))
+    }
+
+    /// Forgets what was written.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        use std::io::Seek as _;
+        let file = self.temp.as_file_mut();
+        file.set_len(0).and_then(|()| file.rewind()).map_err(|error| failed("write", &error))
+    }
+
+    /// Puts the file under its final name: on the disk first, then the name, then the name on the disk.
+    pub(crate) fn finish(self) -> Result<PathBuf> {
+        let file = self.temp.as_file();
+        set_usual_mode(file).and_then(|()| file.sync_all()).map_err(|error| failed("write", &error))?;
+        let named =
+            if self.replace { self.temp.persist(&self.target) } else { self.temp.persist_noclobber(&self.target) };
+        match named {
+            Ok(_) => {}
+            Err(error) if !self.replace && error.error.kind() == io::ErrorKind::AlreadyExists => return Err(exists()),
+            Err(error) => return Err(failed("name", &error.error)),
+        }
+        sync_folder(&self.folder).map_err(|error| failed("name", &error))?;
+        Ok(self.target)
+    }
+}
+
+fn exists() -> Error {
+    Error::new(Status::File, "the file exists already and must not be replaced")
+}
+
+/// An error of the disk in words; the path stays with the caller, who knows it.
+fn failed(what: &str, error: &io::Error) -> Error {
+    let why = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "no space is left",
+        io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only",
+        io::ErrorKind::PermissionDenied => "permission denied",
+        io::ErrorKind::NotFound => "the folder does not exist",
+        io::ErrorKind::NotADirectory => "a part of the path is not a folder",
+        io::ErrorKind::InvalidFilename => "the name is too long or not allowed",
+        io::ErrorKind::InvalidInput => "the path holds a NUL",
+        io::ErrorKind::IsADirectory => "the path is a folder",
+        io::ErrorKind::FileTooLarge => "the file is larger than the system allows",
+        _ => match error.raw_os_error() {
+            Some(number) => return Error::new(Status::File, format!("cannot {what} the image file: error {number}")),
+            None => "the system refused",
+        },
+    };
+    Error::new(Status::File, format!("cannot {what} the image file: {why}"))
+}
+
+/// The temporary file was private; the finished one gets the mode that any new file of this process has.
+#[cfg(unix)]
+fn set_usual_mode(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    // umask(2) cannot be read without being set for every thread; Linux tells it here, elsewhere take the usual one.
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    let umask = umask.and_then(|digits| u32::from_str_radix(digits.trim(), 8).ok()).unwrap_or(0o022);
+    file.set_permissions(fs::Permissions::from_mode(0o666 & !umask))
+}
+
+#[cfg(not(unix))]
+fn set_usual_mode(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    match File::open(folder)?.sync_all() {
+        // Some file systems cannot sync a folder; the name is as safe there as they make it.
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        result => result,
+    }
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn save(target: &Path, bytes: &[u8], replace: bool) -> Result<PathBuf> {
+        let mut file = NewFile::create(target, replace)?;
+        file.write(bytes)?;
+        file.finish()
+    }
+
+    #[test]
+    fn a_file_that_is_not_finished_leaves_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut file = NewFile::create(&folder.path().join("a.png"), true).expect("starts");
+        file.write(b"half").expect("writes");
+        assert_eq!(names(folder.path()).len(), 1);
+        drop(file);
+        assert!(names(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn a_restart_forgets_what_was_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("a.png");
+        let mut file = NewFile::create(&target, true).expect("starts");
+        file.write(b"a long first try").expect("writes");
+        file.restart().expect("restarts");
+        file.write(b"second").expect("writes");
+        file.finish().expect("finishes");
+        assert_eq!(fs::read(&target).expect("reads"), b"second");
+    }
+
+    #[test]
+    fn an_existing_file_is_replaced_only_when_allowed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("a.png");
+        fs::write(&target, b"old").expect("writes");
+        assert_eq!(save(&target, b"new", false).expect_err("exists").status(), Status::File);
+        assert_eq!(fs::read(&target).expect("reads"), b"old");
+        save(&target, b"new", true).expect("replaces");
+        assert_eq!(fs::read(&target).expect("reads"), b"new");
+        assert_eq!(names(folder.path()), ["a.png"]);
+    }
+
+    #[test]
+    fn a_file_that_appeared_meanwhile_is_not_replaced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("a.png");
+        let file = NewFile::create(&target, false).expect("starts");
+        fs::write(&target, b"other").expect("writes");
+        assert_eq!(file.finish().expect_err("exists").status(), Status::File);
+        assert_eq!(fs::read(&target).expect("reads"), b"other");
+        assert_eq!(names(folder.path()), ["a.png"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_replaced_and_never_written_through() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (precious, link) = (folder.path().join("precious"), folder.path().join("a.png"));
+        fs::write(&precious, b"precious").expect("writes");
+        std::os::unix::fs::symlink(&precious, &link).expect("links");
+        save(&link, b"image", true).expect("saves");
+        assert_eq!(fs::read(&precious).expect("reads"), b"precious");
+        assert!(fs::symlink_metadata(&link).expect("there").is_file());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_file_has_the_mode_of_any_new_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("usual"), b"").expect("writes");
+        let target = folder.path().join("a.png");
+        save(&target, b"image", true).expect("saves");
+        let mode = |name| fs::metadata(folder.path().join(name)).expect("there").permissions().mode();
+        assert_eq!(mode("a.png"), mode("usual"));
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_written_is_a_clear_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cases = [
+            (folder.path().join("missing/a.png"), "folder does not exist"),
+            (folder.path().to_path_buf(), "is a folder"),
+            (folder.path().join("x".repeat(300)), "too long"),
+            (PathBuf::from("/dev/null"), "device"),
+        ];
+        for (path, words) in cases {
+            let error = save(&path, b"image", true).expect_err(words);
+            assert_eq!(error.status(), Status::File, "{words}");
+            assert!(error.message().contains(words), "{}", error.message());
+        }
+        assert!(save(Path::new(""), b"image", true).is_err());
+        assert!(names(folder.path()).is_empty());
+    }
+}

@@ -1,0 +1,20 @@
+//! A link becomes bytes: resolved, fetched under the rules, checked, written whole.
+//!
+//! - [`link`]: what an address in a body means.
+//! - [`inline`]: data URLs and base64.
+//! - [`download`]: an address becomes bytes.
+//! - [`inspect`], [`sniff`]: whether the bytes are an image, and a whole one.
+//! - [`file`]: a file that is whole or absent.
+
+mod download;
+mod file;
+mod inline;
+mod inspect;
+mod link;
+mod sniff;
+
+pub(crate) use download::{Download, Sink};
+pub(crate) use file::NewFile;
+pub(crate) use inline::decode as decode_inline;
+pub(crate) use inspect::Inspector;
+pub(crate) use link::resolve;
