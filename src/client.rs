@@ -1,52 +1,20 @@
 //! The client: what a user can ask for.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
-use crate::error::{Result, Status};
-use crate::task::Task;
-
-/// How a client is set up. Every 0, `None` and "" means the default.
-#[derive(Clone, Default)]
-pub struct Options {
-    /// Name of a built-in provider (`dimilinks`, `dimilinks-legacy`, `lemondata`); "" with `dialect_json`.
-    pub provider: String,
-    /// An own dialect as JSON, instead of `provider`.
-    pub dialect_json: Option<String>,
-    /// Where the API is: `https://host[:port][/path]`. Default: the variable `<NAME>_BASE_URL`, then the dialect's host.
-    pub base_url: Option<String>,
-    /// The key. Default: the dialect's environment variable.
-    pub api_key: Option<String>,
-    /// Sent as User-Agent. Default: `imgtask/<version>`.
-    pub user_agent: Option<String>,
-    /// `http://[user:password@]host:port`, or `env` to read the environment's proxy variables. Default: direct.
-    pub proxy_url: Option<String>,
-    /// PEM file of the trusted roots. Default: the bundled ones.
-    pub ca_file: Option<PathBuf>,
-    /// Milliseconds for one connect with TLS. Default 5,000.
-    pub connect_timeout_ms: u32,
-    /// Milliseconds for one look. Default 20,000.
-    pub request_timeout_ms: u32,
-    /// Milliseconds for one submit. Default: the dialect's (600,000: a synchronous create answers when the image is done).
-    pub submit_timeout_ms: u32,
-    /// Milliseconds without a byte after which a look (default 10,000) or a download (default 30,000) is given up.
-    pub stall_timeout_ms: u32,
-    /// Milliseconds that a wait lasts when the call does not say. Default: the dialect's.
-    pub wait_timeout_ms: u32,
-    /// A fixed pace of looks in milliseconds instead of the dialect's. Not below 1,000 unless the API is on loopback.
-    pub poll_interval_ms: u32,
-    /// The service's limit of requests a minute, where it is known better than the dialect does.
-    pub max_requests_per_minute: u32,
-    /// Longest JSON body that is read, bytes. Default 64 MiB.
-    pub max_response_bytes: u64,
-    /// Longest image that is read, bytes. Default 64 MiB.
-    pub max_image_bytes: u64,
-    /// Whether links to private addresses are followed although the API itself is public.
-    pub allow_private_images: bool,
-    /// Whether the API may be at a plain `http://` address that is not on loopback.
-    pub allow_plain_http: bool,
-}
+use crate::api::Api;
+use crate::calls::{Calls, InFlight};
+use crate::dialect::{Confidence, Dialect};
+use crate::error::{Error, Result, Status};
+use crate::http::{Http, Url};
+use crate::image::{self, Download, Inspector, NewFile, Sink};
+use crate::options::{self, Options, Setup};
+use crate::picture::{Picture, PictureInfo, SavedPicture};
+use crate::task::{Image, Task};
+use crate::wait::Wait;
 
 /// What a client has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -90,54 +58,39 @@ pub struct ProviderInfo {
     pub wait_timeout_ms: u32,
 }
 
-/// What is known of an image's bytes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PictureInfo {
-    /// Length in bytes.
-    pub len: u64,
-    /// The type read from the bytes: `image/png`.
-    pub media_type: &'static str,
-    /// The type the server named, "" when it named none.
-    pub declared_media_type: String,
-    /// The usual file extension of `media_type`, without a dot: `png`.
-    pub extension: &'static str,
-    /// Pixels across, 0 unknown.
-    pub width: u32,
-    /// Pixels down, 0 unknown.
-    pub height: u32,
-    /// SHA-256 of the bytes, 64 hex digits in lower case.
-    pub sha256: String,
-}
-
-/// An image's bytes as the service encoded them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture {
-    /// The encoded image.
-    pub data: Vec<u8>,
-    /// What is known of it.
-    pub info: PictureInfo,
-}
-
-/// An image that was written to a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SavedPicture {
-    /// The file.
-    pub path: PathBuf,
-    /// What is known of the bytes in it.
-    pub info: PictureInfo,
-}
-
 /// One service, one key. Cheap to clone; every call may be made from any thread.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
 }
 
-struct Shared {}
+struct Shared {
+    api: Api,
+    calls: Calls,
+    setup: Setup,
+}
 
 /// The built-in providers, the three documented ones first.
 pub fn providers() -> &'static [ProviderInfo] {
-    todo!()
+    static PROVIDERS: LazyLock<Vec<ProviderInfo>> =
+        LazyLock::new(|| Dialect::builtins().iter().map(|dialect| ProviderInfo::of(dialect)).collect());
+    &PROVIDERS
+}
+
+impl ProviderInfo {
+    fn of(dialect: &'static Dialect) -> ProviderInfo {
+        let profile = dialect.profile();
+        ProviderInfo {
+            name: &profile.name,
+            title: &profile.title,
+            base_url: profile.base_url.as_deref().unwrap_or_default(),
+            key_variable: &profile.key_variable,
+            can_submit: profile.submit.is_some(),
+            can_cancel: profile.cancel.is_some(),
+            documented: profile.confidence == Confidence::Documented,
+            wait_timeout_ms: profile.timing.wait_timeout_ms.0,
+        }
+    }
 }
 
 impl Client {
@@ -146,78 +99,196 @@ impl Client {
     /// # Errors
     /// `InvalidArgument` for an option that cannot be used; a missing key names its environment variable.
     pub fn create(options: &Options) -> Result<Client> {
-        let _ = options;
-        todo!()
+        let setup = Setup::new(options)?;
+        let http = Http::new(&setup.http)?;
+        let api = Api::new(&setup, http);
+        Ok(Client { shared: Arc::new(Shared { api, calls: Calls::default(), setup }) })
     }
 
     /// Uses another key from the next request on: for short-lived tokens.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a key that cannot be sent in a header; the old one stays.
     pub fn set_key(&self, api_key: &str) -> Result<()> {
-        let _ = (api_key, &self.shared);
-        todo!()
+        options::check_key(api_key)?;
+        self.shared.api.set_key(api_key);
+        Ok(())
     }
 
-    /// Ends every call in flight with `Cancelled`; the client stays usable.
+    /// Ends every call in flight with `Cancelled`, also one blocked in the network; the client stays usable.
     pub fn interrupt(&self) {
-        todo!()
+        self.shared.calls.interrupt();
     }
 
     /// Refuses new calls with `Closed`, ends those in flight and waits for them up to `timeout`.
     ///
     /// Returns whether all had ended. May be called again.
     pub fn close(&self, timeout: Duration) -> bool {
-        let _ = timeout;
-        todo!()
+        let ended = self.shared.calls.close(timeout);
+        self.shared.api.http.shutdown();
+        ended
     }
 
     /// What this client has done so far.
     pub fn stats(&self) -> Stats {
-        todo!()
+        let Shared { api, calls, .. } = &*self.shared;
+        Stats {
+            in_flight: calls.len() as u64,
+            looks: api.counters.looks.load(Relaxed),
+            requests: api.counters.requests.load(Relaxed),
+            rate_limited: api.counters.rate_limited.load(Relaxed),
+            retries: api.http.retries(),
+            bytes_received: api.counters.bytes_received.load(Relaxed),
+            connections_opened: api.http.connections_opened(),
+            threads: api.http.helper_threads(),
+        }
     }
 
     /// Submits the provider's own JSON request. A finished synchronous answer comes back as a final task.
     ///
     /// Never sent twice once a byte of it was written: a lost answer is `SubmitUnknown`, with what is known.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a request that is no JSON object; `SubmitUnknown`; what the service answered.
     pub fn submit(&self, request_json: &str) -> Result<Task> {
-        let _ = request_json;
-        todo!()
+        let call = self.shared.calls.enter()?;
+        let deadline = Instant::now() + self.shared.setup.submit_timeout;
+        self.shared.api.submit(request_json, &call.stop, deadline)
     }
 
     /// One look. A task that failed is `Ok` with state `Failed`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a reference that is none; what the network or the service answered.
     pub fn fetch(&self, task_ref: &str) -> Result<Task> {
-        let _ = task_ref;
-        todo!()
+        let call = self.shared.calls.enter()?;
+        let target = self.shared.api.target(task_ref)?;
+        let deadline = Instant::now() + self.shared.setup.request_timeout;
+        Ok(self.shared.api.look(&target, &call.stop, deadline)?.task)
     }
 
     /// Looks until the task is final or the time is over. `Ok` for every final state.
     ///
-    /// `None` = the options' time, then the dialect's; zero = one look. On `Timeout` the error holds the last task seen.
+    /// `None` = the options' time, then the dialect's; zero = one look, however long it takes. Otherwise the call is back
+    /// by its deadline: the last look starts early enough for that.
+    ///
+    /// # Errors
+    /// `Timeout` with the last task seen (state `Unknown` when no look succeeded): the task goes on at the service.
+    /// `NoImage` with the task when it succeeded and stays without a usable image. A failed look is no error of the
+    /// wait unless it cannot get better: a wrong key, an unknown task.
     pub fn wait(&self, task_ref: &str, timeout: Option<Duration>) -> Result<Task> {
         self.wait_with(task_ref, timeout, &mut |_| {})
     }
 
     /// As [`Client::wait`], and calls `on_look` on this thread after every look that was understood.
     pub fn wait_with(&self, task_ref: &str, timeout: Option<Duration>, on_look: &mut dyn FnMut(&Task)) -> Result<Task> {
-        let _ = (task_ref, timeout, on_look);
-        todo!()
+        let call = self.shared.calls.enter()?;
+        let target = self.shared.api.target(task_ref)?;
+        let wait = Wait {
+            api: &self.shared.api,
+            timing: &self.shared.setup.timing,
+            request_timeout: self.shared.setup.request_timeout,
+            stop: &call.stop,
+            target: &target,
+        };
+        wait.run(timeout.unwrap_or(self.shared.setup.wait_timeout), on_look)
     }
 
-    /// Asks the provider to cancel. `Unsupported` where the dialect has no such call.
+    /// Asks the provider to cancel.
+    ///
+    /// # Errors
+    /// `Unsupported` where the dialect has no such call; `Rejected` when the service does not cancel this task: it goes on.
     pub fn cancel_task(&self, task_ref: &str) -> Result<Task> {
-        let _ = task_ref;
-        todo!()
+        let call = self.shared.calls.enter()?;
+        let target = self.shared.api.target(task_ref)?;
+        let deadline = Instant::now() + self.shared.setup.request_timeout;
+        self.shared.api.cancel(&target, &call.stop, deadline)
     }
 
     /// The bytes of one image (`image_index` counts `task.images`).
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an index that is none, `BadImage` for bytes that are no whole image, `TooLarge`, `Blocked`,
+    /// `LinkExpired` when a fresh look at the task gave no better link, and what the network answered.
     pub fn download(&self, task: &Task, image_index: usize) -> Result<Picture> {
-        let _ = (task, image_index);
-        todo!()
+        let mut data = Vec::new();
+        let info = self.fetch_image(task, image_index, &mut data)?;
+        Ok(Picture { data, info })
     }
 
     /// One image into a file: whole and checked under its final name, or absent.
     ///
-    /// With `replace` false an existing file is `File`, and stays as it is.
+    /// With `replace` an existing file or link goes (a link is never written through); without it, it stays and the
+    /// error is `File`. Devices, pipes and folders are never replaced.
+    ///
+    /// # Errors
+    /// As [`Client::download`], and `File` when the file cannot be written.
     pub fn download_file(&self, task: &Task, image_index: usize, path: &Path, replace: bool) -> Result<SavedPicture> {
-        let _ = (task, image_index, path, replace, Status::Ok);
-        todo!()
+        let mut file = NewFile::create(path, replace)?;
+        let info = self.fetch_image(task, image_index, &mut file)?;
+        Ok(SavedPicture { path: file.finish()?, info })
     }
+
+    fn fetch_image(&self, task: &Task, index: usize, sink: &mut dyn Sink) -> Result<PictureInfo> {
+        let call = self.shared.calls.enter()?;
+        let Some(image) = task.images.get(index) else {
+            let message = format!("no image {index}: the task has {}", task.images.len());
+            return Err(Error::invalid(message).with_task_id(&task.id));
+        };
+        let fetched = match task.inline_text(image) {
+            Some(text) => self.take_inline(text, sink),
+            None => self.fetch_linked(task, image, &call, sink),
+        };
+        fetched.map_err(|error| error.with_task_id(&task.id))
+    }
+
+    fn take_inline(&self, text: &str, sink: &mut dyn Sink) -> Result<PictureInfo> {
+        let (bytes, declared) = image::decode_inline(text, self.shared.setup.max_image_bytes)?;
+        let mut inspector = Inspector::new();
+        inspector.feed(&bytes)?;
+        sink.write(&bytes)?;
+        inspector.finish(declared, true)
+    }
+
+    /// Links expire, and a service mints a new one at every look: one that is refused is renewed once.
+    fn fetch_linked(&self, task: &Task, image: &Image, call: &InFlight, sink: &mut dyn Sink) -> Result<PictureInfo> {
+        let Shared { api, setup, .. } = &*self.shared;
+        let download = Download {
+            http: &api.http,
+            stop: &call.stop,
+            stall: setup.download_stall,
+            max_bytes: setup.max_image_bytes,
+            api: api.base.url_of_api(),
+            allow_private: setup.allow_private_images,
+            rebase: api.dialect.profile().read.images.rebase.as_deref(),
+        };
+        let expired = match download.fetch(&address(image.url())?, sink) {
+            Err(error) if error.status() == Status::LinkExpired && !task.id.is_empty() => error,
+            result => return result,
+        };
+        let Ok(target) = api.target(if task.poll_ref.is_empty() { &task.id } else { &task.poll_ref }) else {
+            return Err(expired);
+        };
+        let fresh = match api.look(&target, &call.stop, Instant::now() + setup.request_timeout) {
+            Ok(look) => look.task,
+            Err(error) if error.status() == Status::Cancelled => return Err(error),
+            Err(_) => return Err(expired),
+        };
+        let renewed = fresh.images.iter().find(|fresh| fresh.source_index == image.source_index);
+        match renewed.map(|renewed| (fresh.inline_text(renewed), renewed.url())) {
+            Some((Some(text), _)) => {
+                sink.restart()?;
+                self.take_inline(text, sink)
+            }
+            Some((None, url)) if url != image.url() => {
+                sink.restart()?;
+                download.fetch(&address(url)?, sink)
+            }
+            _ => Err(expired),
+        }
+    }
+}
+
+fn address(url: &str) -> Result<Url> {
+    Url::parse(url).map_err(|reason| Error::invalid(format!("the image's link cannot be used: {reason}")))
 }

@@ -6,17 +6,27 @@
 //! Folders and who may know whom: `capi -> client -> image -> {poll, dialect, http} -> {task, error}`. Never upward, never
 //! sideways between `poll`, `dialect` and `http`.
 
+mod api;
+mod calls;
 #[allow(unsafe_code)]
 mod capi;
 mod client;
-#[allow(dead_code, unused_imports)]
 mod dialect;
 mod error;
 mod http;
-#[allow(dead_code)]
+mod image;
+mod log;
+mod options;
+mod picture;
 mod poll;
+mod reference;
+mod submits;
 mod task;
+mod wait;
 
-pub use client::{Client, Options, Picture, PictureInfo, ProviderInfo, SavedPicture, Stats, providers};
+pub use client::{Client, ProviderInfo, Stats, providers};
 pub use error::{Error, Result, Retry, Status};
+pub use log::{LogLevel, LogSink};
+pub use options::Options;
+pub use picture::{Picture, PictureInfo, SavedPicture};
 pub use task::{Failure, FailureAction, Image, Json, Link, State, Task};

@@ -9,8 +9,8 @@ use super::handle::{self, Handle, Out};
 use super::sized::{Place, sized_struct};
 use super::text::{Arena, Text};
 use super::{free, guard};
-use crate::client::{Picture, PictureInfo, SavedPicture};
 use crate::error::{Error, Status};
+use crate::picture::{Picture, PictureInfo, SavedPicture};
 
 /// An image's bytes, or what is known of a file that was written. Immutable: any number of threads may read it, and it
 /// outlives its task and its client.

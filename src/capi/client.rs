@@ -11,8 +11,9 @@ use super::log::{self, Log, imgtask_log_sink};
 use super::process;
 use super::sized::{self, Place, sized_struct};
 use super::{free, guard, guard_client, text};
-use crate::client::{Client, Options};
+use crate::client::Client;
 use crate::error::{Error, Result, Status};
+use crate::options::Options;
 
 /// One service and one key. Use one client per key: the request budget that all its calls share lives in it.
 /// Any function may be called on any thread, on several at once. Belongs to the process that created it: after a fork, calls
@@ -322,6 +323,7 @@ unsafe fn read_options(given: *const imgtask_client_options) -> Result<(Options,
         max_image_bytes: given.max_image_bytes,
         allow_private_images: boolean(given.allow_private_images, "options->allow_private_images")?,
         allow_plain_http: boolean(given.allow_plain_http, "options->allow_plain_http")?,
+        ..Options::default()
     };
     Ok((options, Log::new(given.log_level, given.log, given.log_user_data)?))
 }

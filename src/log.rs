@@ -1,0 +1,51 @@
+//! Lines for whoever debugs: what was asked of whom and what came of it. Never a key, a link's query or a body.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// How much is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[repr(u32)]
+#[non_exhaustive]
+pub enum LogLevel {
+    /// Nothing.
+    #[default]
+    Off = 0,
+    /// What failed for good.
+    Error = 1,
+    /// What is unusual and was dealt with.
+    Warn = 2,
+    /// Submits, ends of waits, downloads.
+    Info = 3,
+    /// Every look.
+    Debug = 4,
+}
+
+/// Receives the lines, on the thread of the call that caused them.
+pub type LogSink = Arc<dyn Fn(LogLevel, &str) + Send + Sync>;
+
+/// A sink and how much it wants.
+#[derive(Clone, Default)]
+pub(crate) struct Log {
+    level: LogLevel,
+    sink: Option<LogSink>,
+}
+
+impl Log {
+    pub(crate) fn new(level: LogLevel, sink: Option<LogSink>) -> Log {
+        Log { level, sink }
+    }
+
+    /// Tells a line, made only when somebody wants it.
+    pub(crate) fn line(&self, level: LogLevel, text: impl FnOnce() -> String) {
+        if let Some(sink) = self.sink.as_ref().filter(|_| level <= self.level) {
+            sink(level, &text());
+        }
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log").field("level", &self.level).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,306 @@
+//! How a client is set up, and what comes of it: every option checked once, at creation.
+
+use std::env;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::dialect::Dialect;
+use crate::error::{Error, Result};
+use crate::http::{ProxyChoice, Scheme, Settings, Url};
+use crate::log::{Log, LogLevel, LogSink};
+use crate::poll::Timing;
+
+/// How a client is set up. Every 0, `None` and "" means the default.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// Name of a built-in provider (`dimilinks`, `dimilinks-legacy`, `lemondata`); "" with `dialect_json`.
+    pub provider: String,
+    /// An own dialect as JSON, instead of a built-in provider.
+    pub dialect_json: Option<String>,
+    /// Where the API is: `https://host[:port][/path]`. Default: the variable `<NAME>_BASE_URL`, then the dialect's host.
+    pub base_url: Option<String>,
+    /// The key. Default: the dialect's environment variable.
+    pub api_key: Option<String>,
+    /// Sent as User-Agent. Default: `imgtask/<version>`.
+    pub user_agent: Option<String>,
+    /// `http://[user:password@]host:port`, or `env` to read the environment's proxy variables. Default: direct.
+    pub proxy_url: Option<String>,
+    /// PEM file of the trusted roots. Default: the bundled ones.
+    pub ca_file: Option<PathBuf>,
+    /// Milliseconds for one connect with TLS. Default 5,000.
+    pub connect_timeout_ms: u32,
+    /// Milliseconds for one look. Default 20,000.
+    pub request_timeout_ms: u32,
+    /// Milliseconds for one submit. Default: the dialect's (600,000: a synchronous create answers when the image is done).
+    pub submit_timeout_ms: u32,
+    /// Milliseconds without a byte after which a look (default 10,000) or a download (default 30,000) is given up.
+    pub stall_timeout_ms: u32,
+    /// Milliseconds that a wait lasts when the call does not say. Default: the dialect's.
+    pub wait_timeout_ms: u32,
+    /// A fixed pace of looks in milliseconds instead of the dialect's. Not below 1,000 unless the API is on loopback.
+    pub poll_interval_ms: u32,
+    /// The service's limit of requests a minute, where it is known better than the dialect does.
+    pub max_requests_per_minute: u32,
+    /// Longest JSON body that is read, bytes. Default 64 MiB.
+    pub max_response_bytes: u64,
+    /// Longest image that is read, bytes. Default 64 MiB.
+    pub max_image_bytes: u64,
+    /// Whether links to private addresses are followed although the API itself is public.
+    pub allow_private_images: bool,
+    /// Whether the API may be at a plain `http://` address that is not on loopback.
+    pub allow_plain_http: bool,
+    /// How much is told to `log`.
+    pub log_level: LogLevel,
+    /// Receives the log's lines, on the thread of the call that caused them.
+    pub log: Option<LogSink>,
+}
+
+/// The options after every check: nothing in here can be wrong.
+pub(crate) struct Setup {
+    pub(crate) dialect: Arc<Dialect>,
+    pub(crate) base: Url,
+    pub(crate) key: String,
+    pub(crate) http: Settings,
+    pub(crate) timing: Timing,
+    pub(crate) request_timeout: Duration,
+    pub(crate) submit_timeout: Duration,
+    pub(crate) look_stall: Duration,
+    pub(crate) download_stall: Duration,
+    pub(crate) wait_timeout: Duration,
+    pub(crate) max_response_bytes: u64,
+    pub(crate) max_image_bytes: u64,
+    pub(crate) allow_private_images: bool,
+    pub(crate) log: Log,
+}
+
+const MEBIBYTE: u64 = 1024 * 1024;
+/// A client is used by a handful of threads at once; further connections are opened and closed.
+const MAX_IDLE_PER_HOST: usize = 8;
+/// The longest key, user agent or address that is plausible.
+const MAX_TEXT_BYTES: usize = 8 * 1024;
+/// Nobody may look faster than this at a service that is not on this machine.
+const PACE_FLOOR_MS: u64 = 1_000;
+
+impl Setup {
+    pub(crate) fn new(options: &Options) -> Result<Setup> {
+        let dialect = dialect(options)?;
+        let profile = dialect.profile();
+        let base = base_url(options, &dialect)?;
+        let key = match given(&options.api_key).map(str::to_owned).or_else(|| env::var(&profile.key_variable).ok()) {
+            Some(key) => key,
+            None => {
+                let message = format!("no API key: pass one or set the variable {}", profile.key_variable);
+                return Err(Error::invalid(message));
+            }
+        };
+        check_key(&key)?;
+        let user_agent = given(&options.user_agent).unwrap_or(concat!("imgtask/", env!("CARGO_PKG_VERSION")));
+        check_header("the user agent", user_agent)?;
+        Ok(Setup {
+            http: Settings {
+                user_agent: user_agent.to_owned(),
+                proxy: match given(&options.proxy_url) {
+                    None => ProxyChoice::Direct,
+                    Some("env") => ProxyChoice::Env,
+                    Some(url) => ProxyChoice::Url(url.to_owned()),
+                },
+                ca_file: options.ca_file.clone().filter(|path| !path.as_os_str().is_empty()),
+                connect_timeout: ms_or(options.connect_timeout_ms, 5_000),
+                max_idle_per_host: MAX_IDLE_PER_HOST,
+            },
+            timing: timing(options, &dialect, &base),
+            request_timeout: ms_or(options.request_timeout_ms, 20_000),
+            submit_timeout: ms_or(options.submit_timeout_ms, submit_timeout_ms(&dialect)),
+            look_stall: ms_or(options.stall_timeout_ms, 10_000),
+            download_stall: ms_or(options.stall_timeout_ms, 30_000),
+            wait_timeout: ms_or(options.wait_timeout_ms, dialect.profile().timing.wait_timeout_ms.0.into()),
+            max_response_bytes: or(options.max_response_bytes, 64 * MEBIBYTE),
+            max_image_bytes: or(options.max_image_bytes, 64 * MEBIBYTE),
+            allow_private_images: options.allow_private_images,
+            log: Log::new(options.log_level, options.log.clone()),
+            key,
+            base,
+            dialect,
+        })
+    }
+}
+
+/// Checks a key as it will be sent in a header. The message never holds it.
+pub(crate) fn check_key(key: &str) -> Result<()> {
+    if key.is_empty() {
+        return Err(Error::invalid("the API key is empty"));
+    }
+    check_header("the API key", key)
+}
+
+fn check_header(what: &str, value: &str) -> Result<()> {
+    if value.len() > MAX_TEXT_BYTES {
+        return Err(Error::invalid(format!("{what} is longer than {MAX_TEXT_BYTES} bytes")));
+    }
+    if value.bytes().any(|b| !(b' '..=b'~').contains(&b)) {
+        let message = format!("{what} may hold printable ASCII only: no line break, no NUL, no other character");
+        return Err(Error::invalid(message));
+    }
+    if value.trim() != value {
+        return Err(Error::invalid(format!("{what} begins or ends with a space")));
+    }
+    Ok(())
+}
+
+fn given(option: &Option<String>) -> Option<&str> {
+    option.as_deref().filter(|text| !text.is_empty())
+}
+
+fn or(given: u64, default: u64) -> u64 {
+    if given == 0 { default } else { given }
+}
+
+fn ms_or(given: u32, default_ms: u64) -> Duration {
+    Duration::from_millis(or(given.into(), default_ms))
+}
+
+fn dialect(options: &Options) -> Result<Arc<Dialect>> {
+    match (given(&options.dialect_json), options.provider.as_str()) {
+        (Some(json), "") => Dialect::parse(json).map(Arc::new),
+        (Some(_), _) => Err(Error::invalid("give a provider or a dialect, not both")),
+        (None, "") => Err(Error::invalid(format!("no provider: give one of {}", names()))),
+        (None, name) => Dialect::builtin(name)
+            .ok_or_else(|| Error::invalid(format!("no such provider; the built-in ones are {}", names()))),
+    }
+}
+
+fn names() -> String {
+    let names: Vec<&str> = Dialect::builtins().iter().map(|dialect| &*dialect.profile().name).collect();
+    names.join(", ")
+}
+
+fn base_url(options: &Options, dialect: &Dialect) -> Result<Url> {
+    let profile = dialect.profile();
+    let variable = base_url_variable(&profile.name);
+    let from_variable = env::var(&variable).ok().filter(|value| !value.is_empty());
+    let (what, text) = match (given(&options.base_url), &from_variable, &profile.base_url) {
+        (Some(text), ..) => ("the base URL", text),
+        (None, Some(text), _) => (variable.as_str(), text.as_str()),
+        (None, None, Some(text)) => ("the dialect's base URL", text.as_str()),
+        (None, None, None) => {
+            let message = format!("no address of {} is confirmed: pass its base URL or set {variable}", profile.title);
+            return Err(Error::invalid(message));
+        }
+    };
+    let url = Url::parse(text).map_err(|reason| Error::invalid(format!("{what} cannot be used: {reason}")))?;
+    if url.path_and_query().contains('?') {
+        return Err(Error::invalid(format!("{what} cannot be used: it has a query")));
+    }
+    if url.scheme() == Scheme::Http && !url.is_loopback_host() && !options.allow_plain_http {
+        let message =
+            format!("{what} is plain http, which shows the key to the network; use https or allow_plain_http");
+        return Err(Error::invalid(message));
+    }
+    Ok(url)
+}
+
+/// The environment variable that overrides a provider's address: `DIMILINKS_LEGACY_BASE_URL`.
+pub(crate) fn base_url_variable(name: &str) -> String {
+    let upper = name.to_ascii_uppercase();
+    let word: String = upper.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    word + "_BASE_URL"
+}
+
+fn submit_timeout_ms(dialect: &Dialect) -> u64 {
+    // Without a submit it is never asked for.
+    dialect.profile().submit.as_ref().map_or(0, |submit| submit.timeout_ms.0.into())
+}
+
+fn timing(options: &Options, dialect: &Dialect, base: &Url) -> Timing {
+    let timing = &dialect.profile().timing;
+    let own = Timing {
+        first_look_ms: timing.first_look_ms.into(),
+        intervals_ms: timing.intervals_ms.iter().map(|(age, interval)| ((*age).into(), (*interval).into())).collect(),
+        floor_ms: timing.floor_ms.into(),
+        not_found_grace_ms: timing.not_found_grace_ms.into(),
+        retry_ms: Timing::RETRY_MS,
+        no_image_ms: Timing::NO_IMAGE_MS,
+    };
+    match options.poll_interval_ms {
+        0 => own,
+        ms => own.paced(ms.into(), if base.is_loopback_host() { 1 } else { PACE_FLOOR_MS }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options { provider: "dimilinks".into(), api_key: Some("sk-test".into()), ..Options::default() }
+    }
+
+    fn refusal(options: &Options) -> String {
+        Setup::new(options).err().expect("refused").message().to_owned()
+    }
+
+    #[test]
+    fn a_provider_and_a_key_are_enough() {
+        let setup = Setup::new(&options()).expect("a setup");
+        assert_eq!(setup.base.as_str().trim_end_matches('/'), "https://dimilinks.com");
+        assert_eq!(setup.wait_timeout, Duration::from_secs(600));
+    }
+
+    #[test]
+    fn a_missing_key_names_its_variable() {
+        let mut options = options();
+        options.api_key = None;
+        options.provider = "lemondata".into();
+        assert!(refusal(&options).contains("LEMONDATA_API_KEY"));
+    }
+
+    #[test]
+    fn a_key_or_user_agent_that_could_break_a_header_is_refused_and_not_repeated() {
+        for bad in ["sk-CANARY\r\nx: y", "sk-CANARY\n", "sk-CANARY\0", " sk-CANARY", "sk-CANARY-ü"] {
+            let refused = refusal(&Options { api_key: Some(bad.into()), ..options() });
+            assert!(!refused.contains("CANARY"), "{refused}");
+            assert!(Setup::new(&Options { user_agent: Some(bad.into()), ..options() }).is_err());
+        }
+    }
+
+    #[test]
+    fn a_base_url_that_is_not_strictly_one_is_refused() {
+        for bad in [
+            "dimilinks.com",
+            "ftp://h/v1",
+            "https://u:p@h/v1",
+            "https://h:0/v1",
+            "https://h:99999",
+            "https://h:80abc",
+            "https://h:-1",
+            "https://h/v1?x=1",
+            "https://[::1",
+            "https://h ost/",
+            "http://gateway.example/v1",
+        ] {
+            assert!(Setup::new(&Options { base_url: Some(bad.into()), ..options() }).is_err(), "{bad}");
+        }
+        for good in
+            ["https://h/v1/", "https://h", "http://127.0.0.1:8080/v1", "http://localhost:1", "http://[::1]:8080"]
+        {
+            assert!(Setup::new(&Options { base_url: Some(good.into()), ..options() }).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn an_own_pace_is_not_below_a_second_unless_the_api_is_on_this_machine() {
+        let pace = |base: &str| {
+            let options = Options { poll_interval_ms: 50, base_url: Some(base.into()), ..options() };
+            Setup::new(&options).expect("a setup").timing.interval_ms(0)
+        };
+        assert_eq!(pace("https://h"), 1_000);
+        assert_eq!(pace("http://127.0.0.1:9"), 50);
+    }
+
+    #[test]
+    fn an_unknown_provider_is_told_the_known_ones() {
+        let refused = refusal(&Options { provider: "nobody".into(), ..options() });
+        assert!(refused.contains("dimilinks") && refused.contains("lemondata"));
+    }
+}

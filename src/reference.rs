@@ -1,0 +1,231 @@
+//! What a task reference names: an id, or a poll address that the service gave. Strict, because the key goes there.
+
+use crate::dialect::Dialect;
+use crate::error::{Error, Result};
+use crate::http::{Scheme, Url};
+
+/// Where the API is. People paste addresses with and without `/v1` and trailing slashes; both mean the same.
+pub(crate) struct Base {
+    url: Url,
+    /// The segments of its path.
+    segments: Vec<String>,
+}
+
+/// A task and where to look at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// The service's id, "" when the address does not show it.
+    pub(crate) id: String,
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On the dialect's own poll paths.
+    Id,
+    /// A path and query that matches one of them.
+    Path(String),
+    /// A whole address on the API's origin, or on a host that the dialect allows.
+    Address(Url),
+}
+
+impl Base {
+    pub(crate) fn new(url: Url) -> Base {
+        let segments = url.path().split('/').filter(|s| !s.is_empty()).map(str::to_owned).collect();
+        Base { url, segments }
+    }
+
+    pub(crate) fn url_of_api(&self) -> &Url {
+        &self.url
+    }
+
+    /// The address of a path of the API: the longest tail of the base path that is the head of `path` stands once.
+    pub(crate) fn url(&self, path: &str) -> Result<Url> {
+        let bare = path.split('?').next().unwrap_or_default();
+        let head: Vec<&str> = bare.split('/').skip(1).collect();
+        let overlap = (0..=self.segments.len().min(head.len()))
+            .rev()
+            .find(|n| self.segments[self.segments.len() - n..].iter().eq(head[..*n].iter()))
+            .unwrap_or(0);
+        let kept = &self.segments[..self.segments.len() - overlap];
+        let url = if kept.is_empty() {
+            self.url.with_path_and_query(path)
+        } else {
+            self.url.with_path_and_query(&format!("/{}{path}", kept.join("/")))
+        };
+        url.map_err(|reason| Error::invalid(format!("the address cannot be used: {reason}")))
+    }
+
+    /// Reads a task reference.
+    pub(crate) fn target(&self, dialect: &Dialect, task_ref: &str) -> Result<Target> {
+        if task_ref.bytes().any(|b| b.is_ascii_control() || b == b' ') {
+            return Err(Error::invalid("the task reference holds a control character or a space"));
+        }
+        let lower = task_ref.get(..8).unwrap_or(task_ref).to_ascii_lowercase();
+        if task_ref.starts_with('/') {
+            self.path_target(dialect, task_ref)
+        } else if lower.starts_with("http://") || lower.starts_with("https://") {
+            self.address_target(dialect, task_ref)
+        } else {
+            dialect.check_id(task_ref)?;
+            Ok(Target { id: task_ref.to_owned(), place: Place::Id })
+        }
+    }
+
+    fn path_target(&self, dialect: &Dialect, path: &str) -> Result<Target> {
+        if path.starts_with("//") {
+            return Err(Error::invalid("the task reference names another host"));
+        }
+        check_path(path)?;
+        if let Some(id) = self.match_path(dialect, path) {
+            dialect.check_id(&id)?;
+            return Ok(Target { id, place: Place::Path(path.to_owned()) });
+        }
+        let other = Dialect::builtins().iter().find(|other| self.match_path(other, path).is_some());
+        let own = &dialect.profile().title;
+        Err(Error::invalid(match other {
+            Some(other) => format!("the path is not one of {own}: use provider {}", &*other.profile().name),
+            None => format!("the path is not one of {own}'s poll paths"),
+        }))
+    }
+
+    /// The id in a path of the dialect, with or without the base's own path before it.
+    fn match_path(&self, dialect: &Dialect, path: &str) -> Option<String> {
+        let prefix = format!("/{}/", self.segments.join("/"));
+        dialect.match_poll_path(path).or_else(|| {
+            let inner = path.strip_prefix(&prefix).filter(|_| !self.segments.is_empty())?;
+            dialect.match_poll_path(&format!("/{inner}"))
+        })
+    }
+
+    fn address_target(&self, dialect: &Dialect, address: &str) -> Result<Target> {
+        let url = Url::parse(address)
+            .map_err(|reason| Error::invalid(format!("the task reference is no address: {reason}")))?;
+        check_path(address)?;
+        if url.origin() != self.url.origin() && !allowed_host(dialect, &url) {
+            let message = format!("the task reference is not on {}, and the key goes nowhere else", self.url.origin());
+            return Err(Error::invalid(message));
+        }
+        let id = self.match_path(dialect, url.path_and_query()).unwrap_or_default();
+        Ok(Target { id, place: Place::Address(url) })
+    }
+}
+
+fn allowed_host(dialect: &Dialect, url: &Url) -> bool {
+    url.scheme() == Scheme::Https
+        && dialect.profile().poll.follow_hosts.iter().any(|host| host_matches(host, url.host()))
+}
+
+/// `*.example.com` allows every host below example.com; anything else only itself.
+fn host_matches(pattern: &str, host: &str) -> bool {
+    match pattern.strip_prefix('*') {
+        Some(tail) => host.len() > tail.len() && host.ends_with(tail),
+        None => host == pattern,
+    }
+}
+
+fn check_path(path: &str) -> Result<()> {
+    if path.contains('#') {
+        return Err(Error::invalid("the task reference holds a fragment"));
+    }
+    let bare = path.split('?').next().unwrap_or_default();
+    let dots = |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
+    if bare.split(['/', '\\']).any(dots) {
+        return Err(Error::invalid("the task reference holds a dot segment"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn base(url: &str) -> Base {
+        Base::new(Url::parse(url).expect("a URL"))
+    }
+
+    fn dialect(name: &str) -> Arc<Dialect> {
+        Dialect::builtin(name).expect("built in")
+    }
+
+    #[test]
+    fn a_base_address_means_the_same_with_and_without_its_version_and_slashes() {
+        for pasted in ["https://h", "https://h/", "https://h/v1", "https://h/v1/"] {
+            assert_eq!(base(pasted).url("/v1/tasks/a").expect("a URL").as_str(), "https://h/v1/tasks/a", "{pasted}");
+        }
+        for pasted in ["https://h/proxy", "https://h/proxy/v1"] {
+            let url = base(pasted).url("/v1/tasks/a?x=/v1").expect("a URL");
+            assert_eq!(url.as_str(), "https://h/proxy/v1/tasks/a?x=/v1", "{pasted}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_one_segment() {
+        let (base, dialect) = (base("https://h/v1"), dialect("dimilinks"));
+        assert_eq!(base.target(&dialect, "img_1").expect("an id").place, Place::Id);
+        for bad in ["", ".", "..", "a/b", "a?b", "a#b", "a b", "a\nb", "a\0b", &"x".repeat(513)] {
+            assert!(base.target(&dialect, bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_poll_path_must_be_one_of_the_dialects_own() {
+        let (base, lemon) = (base("https://h/v1"), dialect("lemondata"));
+        let target = base.target(&lemon, "/v1/tasks/ldtask_1").expect("a path");
+        assert_eq!((target.id.as_str(), target.place), ("ldtask_1", Place::Path("/v1/tasks/ldtask_1".into())));
+        let bad_paths = [
+            "//evil.example/v1/tasks/a",
+            "/v1/tasks/../keys",
+            "/v1/tasks/%2e%2E/keys",
+            "/v1/tasks/a#b",
+            "/v1/keys/a",
+            "/v1/tasks/",
+            "/",
+        ];
+        for bad in bad_paths {
+            assert!(base.target(&lemon, bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_path_of_the_old_routes_names_the_provider_for_it() {
+        let refused = base("https://h").target(&dialect("dimilinks"), "/v1/images/tasks/img_1").expect_err("refused");
+        assert!(refused.message().contains("use provider dimilinks-legacy"), "{}", refused.message());
+    }
+
+    #[test]
+    fn a_whole_address_must_be_on_the_apis_own_origin() {
+        let (base, dialect) = (base("https://gw.example/v1"), dialect("dimilinks"));
+        for good in ["https://gw.example/v1/tasks/a", "https://GW.example:443/v1/tasks/a"] {
+            assert_eq!(base.target(&dialect, good).expect(good).id, "a");
+        }
+        for bad in [
+            "http://gw.example/v1/tasks/a",
+            "https://gw.example:444/v1/tasks/a",
+            "https://gw.example.evil/v1/tasks/a",
+            "https://u@gw.example/v1/tasks/a",
+            "https://gw.example/v1/tasks/../a",
+            "https://gw.example/v1/tasks/a#x",
+            "HTTPS://evil.example/",
+        ] {
+            assert!(base.target(&dialect, bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_path_below_a_studios_own_backend_is_found_with_and_without_its_prefix() {
+        let (base, dialect) = (base("https://studio.example/ai"), dialect("dimilinks"));
+        for path in ["/v1/tasks/a", "/ai/v1/tasks/a"] {
+            assert_eq!(base.target(&dialect, path).expect(path).id, "a");
+        }
+    }
+
+    #[test]
+    fn hosts_of_a_dialect_are_matched_whole() {
+        assert!(host_matches("*.bfl.example", "eu1.bfl.example"));
+        assert!(!host_matches("*.bfl.example", "bfl.example"));
+        assert!(!host_matches("*.bfl.example", "evilbfl.example"));
+        assert!(host_matches("h.example", "h.example") && !host_matches("h.example", "x.h.example"));
+    }
+}
