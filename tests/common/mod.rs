@@ -1,0 +1,178 @@
+//! A server that answers as a test tells it to, and remembers what it was asked.
+#![allow(unreachable_pub, missing_docs, dead_code)] // Each test program uses a part of it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// A request as it arrived.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub method: String,
+    pub path: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Asked {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+}
+
+/// What to do with a request.
+pub enum Answer {
+    /// A whole answer with a JSON body.
+    Json(u16, String),
+    /// These bytes, and the connection stays open.
+    Raw(Vec<u8>),
+    /// These bytes, then the end of the connection.
+    Last(Vec<u8>),
+    /// Nothing, for as long as the peer stays.
+    Silence,
+    /// The connection ends without a byte.
+    HangUp,
+}
+
+pub fn json(body: &str) -> Answer {
+    Answer::Json(200, body.to_owned())
+}
+
+/// An answer with an image or anything else, of a type and with a length.
+pub fn typed(media_type: &str, body: &[u8]) -> Answer {
+    let mut bytes =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+    bytes.extend_from_slice(body);
+    Answer::Raw(bytes)
+}
+
+type Handler = dyn Fn(&Asked, usize) -> Answer + Send + Sync;
+
+pub struct Server {
+    port: u16,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    connections: Arc<Mutex<Vec<TcpStream>>>,
+    stopped: Arc<AtomicBool>,
+    accepting: Option<thread::JoinHandle<()>>,
+}
+
+impl Server {
+    /// `handler` gets each request and how many came before it.
+    pub fn start(handler: impl Fn(&Asked, usize) -> Answer + Send + Sync + 'static) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let mut server = Server {
+            port,
+            asked: Arc::default(),
+            connections: Arc::default(),
+            stopped: Arc::default(),
+            accepting: None,
+        };
+        let (asked, connections, stopped) = (server.asked.clone(), server.connections.clone(), server.stopped.clone());
+        let handler: Arc<Handler> = Arc::new(handler);
+        server.accepting = Some(thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                let Ok(stream) = stream else { return };
+                connections.lock().expect("a lock").push(stream.try_clone().expect("a handle"));
+                let (asked, handler) = (asked.clone(), handler.clone());
+                thread::spawn(move || serve(stream, &asked, &*handler));
+            }
+        }));
+        server
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().expect("a lock").clone()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.connections.lock().expect("a lock").len()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        // Wakes the accept loop and every connection's reader.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        // From here on nobody listens at the port.
+        let _ = self.accepting.take().map(thread::JoinHandle::join);
+        for stream in self.connections.lock().expect("a lock").iter() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn serve(stream: TcpStream, asked: &Mutex<Vec<Asked>>, handler: &Handler) {
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+    stream.set_nodelay(true).expect("an option");
+    let mut reader = BufReader::new(stream.try_clone().expect("a handle"));
+    let mut writer = stream;
+    while let Some(request) = read(&mut reader) {
+        let before = {
+            let mut asked = asked.lock().expect("a lock");
+            asked.push(request.clone());
+            asked.len() - 1
+        };
+        let bytes = match handler(&request, before) {
+            Answer::Json(status, body) => format!(
+                "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+            .into_bytes(),
+            Answer::Raw(bytes) => bytes,
+            Answer::Last(bytes) => {
+                let _ = writer.write_all(&bytes);
+                let _ = writer.shutdown(Shutdown::Both);
+                return;
+            }
+            Answer::Silence => {
+                let _ = reader.read(&mut [0]);
+                return;
+            }
+            Answer::HangUp => {
+                let _ = writer.shutdown(Shutdown::Both);
+                return;
+            }
+        };
+        if writer.write_all(&bytes).is_err() {
+            return;
+        }
+    }
+}
+
+fn read(reader: &mut BufReader<TcpStream>) -> Option<Asked> {
+    let mut line = String::new();
+    reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let (method, path) = (words.next()?, words.next()?);
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let length = headers.iter().find(|(n, _)| n == "content-length").and_then(|(_, v)| v.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(Asked { method, path, headers, body })
+}
+
+/// A whole PNG of one pixel.
+pub const PNG: &[u8] = &[
+    0x89, b'P', b'N', b'G', 0x0D, 0x0A, 0x1A, 0x0A, 0, 0, 0, 13, b'I', b'H', b'D', b'R', 0, 0, 0, 1, 0, 0, 0, 1, 8, 2,
+    0, 0, 0, 0x90, 0x77, 0x53, 0xDE, 0, 0, 0, 12, b'I', b'D', b'A', b'T', 0x78, 0x9C, 0x63, 0xF8, 0xDF, 0xC0, 0, 0, 4,
+    1, 1, 0x80, 0xC5, 0x2A, 0x18, 0x5D, 0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xAE, 0x42, 0x60, 0x82,
+];
