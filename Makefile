@@ -1,0 +1,70 @@
+# The commands of the README. Needed: cargo, a C compiler, python3. Everything else is fetched by cargo.
+
+CARGO   ?= cargo
+CC      ?= cc
+PYTHON  ?= python3
+BUILD   := build
+
+# Builds carry no path of the machine that made them.
+HOME_OF_CARGO := $(or $(CARGO_HOME),$(HOME)/.cargo)
+REMAP   := --remap-path-prefix=$(HOME_OF_CARGO)=cargo --remap-path-prefix=$(CURDIR)=imgtask
+SHIPPED := RUSTFLAGS="$(RUSTFLAGS) $(REMAP)" $(CARGO)
+TARGET  := $(or $(CARGO_TARGET_DIR),target)
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+ABI     := 0
+
+.PHONY: demo test lib lib-lean header examples bench lint clean help
+
+help: ## what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
+
+demo: tool ## submit, wait and download at every provider of the sandbox
+	@$(BUILD)/bin/imgtask demo --out imgtask-demo
+
+test: tool lib ## all tests: Rust, C, Python, examples
+	@bash tests/run.sh
+
+.PHONY: tool
+tool: ## the command line, into build/bin
+	@mkdir -p $(BUILD)/bin
+	@$(CARGO) build --quiet --profile tool --features cli --bin imgtask
+	@cp $(TARGET)/tool/imgtask $(BUILD)/bin/imgtask
+
+# Two commands: with all crate types in one build cargo silently drops link-time optimisation.
+lib: ## the full library, shared and static, into build/lib
+	@$(call library,$(BUILD)/lib,)
+
+lib-lean: ## the library without optional features, into build/lib-lean
+	@$(call library,$(BUILD)/lib-lean,)
+
+define library
+mkdir -p $(1)
+$(SHIPPED) rustc --quiet --release --lib --crate-type cdylib $(2)
+$(SHIPPED) rustc --quiet --profile release-static --lib --crate-type staticlib $(2)
+cp $(TARGET)/release/libimgtask.so $(1)/libimgtask.so.$(VERSION)
+ln -sf libimgtask.so.$(VERSION) $(1)/libimgtask.so.$(ABI)
+ln -sf libimgtask.so.$(ABI) $(1)/libimgtask.so
+cp $(TARGET)/release-static/libimgtask.a $(1)/libimgtask.a
+endef
+
+header: ## include/imgtask.h and abi/symbols.txt from the sources
+	@bash abi/header.sh
+
+examples: lib ## the C examples, into build/examples
+	@mkdir -p $(BUILD)/examples
+	@for source in examples/c/*.c; do \
+	  $(CC) -std=c11 -O2 -Wall -Wextra -Werror -Iinclude $$source -o $(BUILD)/examples/$$(basename $$source .c) \
+	    -L$(BUILD)/lib -limgtask -Wl,-rpath,'$$ORIGIN/../lib' || exit 1; \
+	done
+
+bench: lib ## cost of a fetch beside libcurl and a raw socket, and of reading a body
+	@bash benches/run.sh
+
+lint: ## formatting and lints, as CI runs them
+	@$(CARGO) fmt --check
+	@$(CARGO) clippy --quiet --all-targets --features cli,header -- -D warnings
+
+clean: ## everything that was built
+	@$(CARGO) clean
+	@rm -rf $(BUILD) imgtask-demo
