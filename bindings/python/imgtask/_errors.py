@@ -5,6 +5,7 @@ from typing import Any, Dict, Optional, Type, Union
 
 from . import _abi
 from ._abi import Status
+from ._handles import ErrorHandle
 from ._library import Library
 from ._task import State, Task
 
@@ -290,16 +291,6 @@ def status_number(status: int) -> StatusNumber:
         return status
 
 
-class ErrorHandle(_abi.imgtask_error):
-    """Owns an `imgtask_error`: the library writes the pointer here, and the last reference frees it."""
-
-    library: Library
-
-    def __del__(self) -> None:
-        if self:
-            self.library.imgtask_error_free(self)
-
-
 def read_error(library: Library, status: int, handle: ErrorHandle, task: Optional[Task] = None) -> Error:
     """The exception for a call that gave `status`."""
     if not handle:
@@ -308,6 +299,7 @@ def read_error(library: Library, status: int, handle: ErrorHandle, task: Optiona
     info: Any = _abi.imgtask_error_info()
     info.struct_size = ctypes.sizeof(info)
     library.imgtask_error_get(handle, info)
+    status = info.status
     return error_class(status)(
         info.message.decode(),
         status=status_number(status),

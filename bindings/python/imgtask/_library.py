@@ -138,7 +138,13 @@ def find(path: Optional[PathLike] = None, *, package: Path = Path(__file__).pare
     )
 
 
-_loaded: Optional[Library] = None
+class Loaded:
+    """The one library of this process, once it is loaded."""
+
+    library: Any = None
+
+
+loaded = Loaded()
 _loading = threading.Lock()
 
 
@@ -150,14 +156,14 @@ def load(path: Optional[PathLike] = None) -> Library:
 
     Raises `LibraryNotFound` when it is missing, cannot be loaded or does not fit this package.
     """
-    global _loaded
     with _loading:
-        if _loaded is None:
-            _loaded = find(path)
-        elif path is not None and os.path.realpath(os.fspath(path)) != os.path.realpath(_loaded.origin):
+        if loaded.library is None:
+            loaded.library = find(path)
+        elif path is not None and os.path.realpath(os.fspath(path)) != os.path.realpath(loaded.library.origin):
             raise LibraryNotFound(
-                f"the imgtask library is loaded already, from {_loaded.origin}; load {os.fspath(path)} before the "
-                "first client",
+                f"the imgtask library is loaded already, from {loaded.library.origin}; load {os.fspath(path)} before "
+                "the first client",
                 name="imgtask",
             )
-        return _loaded
+        library: Library = loaded.library
+        return library

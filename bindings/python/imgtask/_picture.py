@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from . import _abi
+from ._handles import BytesHandle
 from ._library import Library, PathLike
 
 
@@ -81,27 +82,17 @@ class SavedPicture:
     sha256: str
 
 
-class BytesHandle(_abi.imgtask_bytes):
-    """Owns an `imgtask_bytes`: the library writes the pointer here, and the last reference frees it."""
-
-    library: Library
-
-    def __del__(self) -> None:
-        if self:
-            self.library.imgtask_bytes_free(self)
-
-
-def read_info(handle: BytesHandle) -> Any:
+def read_info(library: Library, handle: BytesHandle) -> Any:
     """What the library tells of the bytes; its texts live as long as the handle."""
     info = _abi.imgtask_bytes_info()
     info.struct_size = ctypes.sizeof(info)
-    handle.library.imgtask_bytes_get(handle, info)
+    library.imgtask_bytes_get(handle, info)
     return info
 
 
-def read_picture(handle: BytesHandle) -> Picture:
+def read_picture(library: Library, handle: BytesHandle) -> Picture:
     """The bytes as Python's own."""
-    info = read_info(handle)
+    info = read_info(library, handle)
     return Picture(
         data=ctypes.string_at(info.data, info.len) if info.len else b"",
         media_type=info.media_type.decode(),
@@ -113,9 +104,9 @@ def read_picture(handle: BytesHandle) -> Picture:
     )
 
 
-def read_saved_picture(handle: BytesHandle, path: Path) -> SavedPicture:
+def read_saved_picture(library: Library, handle: BytesHandle, path: Path) -> SavedPicture:
     """What was written to `path`."""
-    info = read_info(handle)
+    info = read_info(library, handle)
     return SavedPicture(
         path=path,
         size=info.len,

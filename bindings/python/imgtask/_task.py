@@ -4,10 +4,11 @@ import ctypes
 import json
 from dataclasses import dataclass, field, fields
 from enum import Enum
-from typing import Any, ClassVar, Dict, Optional, Tuple
+from typing import Any, ClassVar, Dict, List, Optional, Tuple, Type
 
 from . import _abi
-from ._library import Library
+from ._handles import TaskHandle
+from ._library import Library, loaded
 
 
 class Word(str, Enum):
@@ -52,8 +53,15 @@ class FailureAction(Word):
     CHECK_ACCOUNT = "check_account"
 
 
-_STATES: Dict[int, State] = {number: State[number.name] for number in _abi.TaskState}
-_ACTIONS: Dict[int, FailureAction] = {number: FailureAction[number.name] for number in _abi.TaskFailureAction}
+# An enum's members and hashes are slow to come by.
+_UNKNOWN = State.UNKNOWN
+_SUCCEEDED = int(_abi.TaskState.SUCCEEDED)
+_STATES: Dict[int, State] = {int(number): State[number.name] for number in _abi.TaskState}
+_ACTIONS: Dict[int, FailureAction] = {int(number): FailureAction[number.name] for number in _abi.TaskFailureAction}
+
+
+_new = object.__new__
+_set = object.__setattr__
 
 
 @dataclass(frozen=True)
@@ -92,16 +100,6 @@ class Image:
     byte_size: Optional[int]
     #: Whether the bytes are in the task's body instead of at an address.
     is_inline: bool
-
-
-class TaskHandle(_abi.imgtask_task):
-    """Owns an `imgtask_task`: the library writes the pointer here, and the last reference frees it."""
-
-    library: Library
-
-    def __del__(self) -> None:
-        if self:
-            self.library.imgtask_task_free(self)
 
 
 @dataclass(frozen=True)
@@ -150,6 +148,14 @@ class Task:
 
     # Not a field: it is how the task is held, not what is known of it.
     _handle: ClassVar[Optional[TaskHandle]] = None
+
+    def __getattr__(self, name: str) -> Any:
+        # Called for what is not known yet, see `read_task`.
+        handle = self.__dict__.get("_handle")
+        if handle is not None and name in PUBLIC:
+            self.__dict__.update(read_rest(handle))
+            return self.__dict__[name]
+        raise AttributeError(f"a Task has no {name}")
 
     @property
     def json(self) -> str:
@@ -212,34 +218,90 @@ def plain(value: Any) -> Any:
     return value
 
 
-def read_task(handle: TaskHandle) -> Task:
-    """Everything but the body and the images' bytes, out of a handle that is then the task's own."""
-    info = _abi.imgtask_task_info()
+# Structs that the library fills, kept for the next task. A list's pop and append are whole steps: threads share it.
+_task_infos: List[Any] = []
+_image_infos: List[Any] = []
+
+
+def new_info(kind: Type[Any]) -> Any:
+    """A struct for the library to fill."""
+    info = kind()
     info.struct_size = ctypes.sizeof(info)
-    handle.library.imgtask_task_get(handle, info)
-    state = _STATES.get(info.state, State.UNKNOWN)
-    task = Task.__new__(Task)
-    # A frozen dataclass sets each field through a call of its own: too dear for something made at every look.
-    task.__dict__.update(
-        id=info.id.decode(),
-        state=state,
-        is_final=bool(info.is_final),
-        progress=info.progress if info.progress >= 0 else None,
-        images=tuple(read_image(handle, index) for index in range(info.image_count)) if info.image_count else (),
-        failure=read_failure(info) if info.is_final and state is not State.SUCCEEDED else None,
-        created_at=info.created_at or None,
-        completed_at=info.completed_at or None,
-        looked_at=info.looked_at_ms / 1000 if info.looked_at_ms else None,
-        provider_status=info.provider_status.decode(),
-        poll_ref=info.poll_ref.decode(),
-        revised_prompt=info.revised_prompt.decode(),
-        model=info.model.decode(),
-        conversation_id=info.conversation_id.decode(),
-        billing_id=info.billing_id.decode(),
-        credit_cost=info.credit_cost if info.credit_cost >= 0 else None,
-        _handle=handle,
-    )
+    return info
+
+
+# Looks are many and most of what they tell is never read. So a task begins with what a loop asks for; the rest is read
+# from the handle when somebody wants it. And `__dict__` is filled at once: a frozen dataclass would set every field by a
+# call of its own.
+
+
+def read_task(library: Library, handle: TaskHandle) -> Task:
+    """A task out of a handle that is then the task's own."""
+    info = _task_infos.pop() if _task_infos else new_info(_abi.imgtask_task_info)
+    library.imgtask_task_get(handle, info)
+    number = info.state
+    progress = info.progress
+    known: Dict[str, Any] = {
+        "_handle": handle,
+        "id": info.id.decode(),
+        "state": _STATES.get(number, _UNKNOWN),
+        "is_final": info.is_final != 0,
+        "progress": progress if progress >= 0 else None,
+        "created_at": info.created_at or None,
+    }
+    count = info.image_count
+    known["images"] = read_images(library, handle, count) if count else ()
+    if number <= _SUCCEEDED:
+        known["failure"] = None
+    _task_infos.append(info)
+    task = _new(Task)
+    _set(task, "__dict__", known)
     return task
+
+
+def read_rest(handle: TaskHandle) -> Dict[str, Any]:
+    """What `read_task` leaves."""
+    info = new_info(_abi.imgtask_task_info)
+    loaded.library.imgtask_task_get(handle, info)
+    return {
+        "failure": read_failure(info) if info.is_final and _STATES.get(info.state) is not State.SUCCEEDED else None,
+        "completed_at": info.completed_at or None,
+        "looked_at": info.looked_at_ms / 1000 if info.looked_at_ms else None,
+        "provider_status": info.provider_status.decode(),
+        "poll_ref": info.poll_ref.decode(),
+        "revised_prompt": info.revised_prompt.decode(),
+        "model": info.model.decode(),
+        "conversation_id": info.conversation_id.decode(),
+        "billing_id": info.billing_id.decode(),
+        "credit_cost": info.credit_cost if info.credit_cost >= 0 else None,
+    }
+
+
+def read_images(library: Library, handle: TaskHandle, count: int) -> Tuple[Image, ...]:
+    """The images of a task."""
+    info = _image_infos.pop() if _image_infos else new_info(_abi.imgtask_image_info)
+    images: List[Image] = []
+    for index in range(count):
+        library.imgtask_task_get_image(handle, index, info)
+        image = _new(Image)
+        _set(
+            image,
+            "__dict__",
+            {
+                "url": info.url.decode(),
+                "source_index": info.source_index,
+                "file_id": info.file_id.decode(),
+                "revised_prompt": info.revised_prompt.decode(),
+                "expires_at": info.expires_at or None,
+                "width": info.width or None,
+                "height": info.height or None,
+                "byte_size": info.byte_size or None,
+                "is_inline": info.is_inline != 0,
+            },
+        )
+        images.append(image)
+    _image_infos.append(info)
+    return tuple(images)
 
 
 def read_failure(info: Any) -> Failure:
@@ -252,27 +314,8 @@ def read_failure(info: Any) -> Failure:
     )
 
 
-def read_image(handle: TaskHandle, index: int) -> Image:
-    """One image of a task."""
-    info = _abi.imgtask_image_info()
-    info.struct_size = ctypes.sizeof(info)
-    handle.library.imgtask_task_get_image(handle, index, info)
-    return Image(
-        url=info.url.decode(),
-        source_index=info.source_index,
-        file_id=info.file_id.decode(),
-        revised_prompt=info.revised_prompt.decode(),
-        expires_at=info.expires_at or None,
-        width=info.width or None,
-        height=info.height or None,
-        byte_size=info.byte_size or None,
-        is_inline=bool(info.is_inline),
-    )
-
-
 def read_json(handle: TaskHandle) -> str:
     """The body of a task."""
     length = ctypes.c_size_t()
-    start = handle.library.imgtask_task_json(handle, length)
-    # The function's result is text; the body may be long and hold anything, so it is read by its length.
+    start = loaded.library.imgtask_task_json(handle, length)
     return start[: length.value].decode() if start else ""

@@ -1,17 +1,18 @@
 """What the tests stand on: the built library, the sandbox, the C compiler. A missing one fails, it never skips."""
 
 import functools
+import gc
 import json
 import os
 import select
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
 import unittest
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional
+from typing import Any, Dict, Iterable, List
+
+import imgtask
 
 PACKAGE = Path(__file__).resolve().parent.parent
 ROOT = PACKAGE.parent.parent
@@ -62,3 +63,82 @@ class Folder(unittest.TestCase):
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="imgtask-test-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+
+class Sandbox:
+    """A gateway in a box, as a process of its own."""
+
+    def __init__(self, *arguments: str, speed: float = 100) -> None:
+        self.process = subprocess.Popen(
+            [str(command_file()), "sandbox", f"--speed={speed}", "--duration=20", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], 20)
+        line = self.process.stdout.readline() if ready else b""
+        if not line:
+            self.stop()
+            raise AssertionError("the sandbox said nothing within 20 s")
+        self.said: Dict[str, Any] = json.loads(line)
+
+    def base_url(self, provider: str) -> str:
+        return str(self.said["providers"][provider]["base_url"])
+
+    def key(self, provider: str) -> str:
+        return str(self.said["providers"][provider]["key"])
+
+    def environment(self) -> Dict[str, str]:
+        """The variables that point every provider here."""
+        variables = {}
+        for provider in self.said["providers"]:
+            name = provider.upper().replace("-", "_")
+            variables[f"{name}_BASE_URL"] = self.base_url(provider)
+        for provider in imgtask.providers():
+            if provider.name in self.said["providers"]:
+                variables[provider.key_variable] = self.key(provider.name)
+        return variables
+
+    def client(self, provider: str = "dimilinks", **options: Any) -> imgtask.Client:
+        """A client of this sandbox. It looks as often as loopback allows."""
+        options.setdefault("api_key", self.key(provider))
+        options.setdefault("base_url", self.base_url(provider))
+        options.setdefault("poll_interval", 0.02)
+        return imgtask.Client(provider, **options)
+
+    def stop(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self.process.terminate()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(5)
+
+
+class WithSandbox(Folder):
+    """Tests that share one sandbox, and leave no handle behind."""
+
+    sandbox: Sandbox
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        imgtask.load(library_file())
+        cls.sandbox = Sandbox()
+        cls.addClassCleanup(cls.sandbox.stop)
+
+    def setUp(self) -> None:
+        super().setUp()
+        # Freed by the last reference: no collector has to run.
+        gc.disable()
+        self.addCleanup(gc.enable)
+        before = imgtask.live_handles()
+        self.addCleanup(lambda: self.assertEqual(imgtask.live_handles(), before, "handles were left behind"))
+
+    def client(self, provider: str = "dimilinks", **options: Any) -> imgtask.Client:
+        client = self.sandbox.client(provider, **options)
+        self.addCleanup(client.close)
+        return client

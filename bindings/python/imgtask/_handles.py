@@ -1,0 +1,40 @@
+"""Owners of the library's handles.
+
+Each is the pointer that an out parameter fills, so that there is no moment in which a signal could lose a handle, and
+its last reference frees it.
+"""
+
+from . import _abi
+from ._library import Loaded, loaded
+
+
+class ClientHandle(_abi.imgtask_client):
+    """Owns an `imgtask_client`. Every call under way holds a reference, so that no client is freed under a call."""
+
+    def __del__(self, loaded: Loaded = loaded) -> None:
+        if self:
+            loaded.library.imgtask_client_free(self)
+
+
+class TaskHandle(_abi.imgtask_task):
+    """Owns an `imgtask_task`."""
+
+    def __del__(self, loaded: Loaded = loaded) -> None:
+        if self:
+            loaded.library.imgtask_task_free(self)
+
+
+class BytesHandle(_abi.imgtask_bytes):
+    """Owns an `imgtask_bytes`."""
+
+    def __del__(self, loaded: Loaded = loaded) -> None:
+        if self:
+            loaded.library.imgtask_bytes_free(self)
+
+
+class ErrorHandle(_abi.imgtask_error):
+    """Owns an `imgtask_error`."""
+
+    def __del__(self, loaded: Loaded = loaded) -> None:
+        if self:
+            loaded.library.imgtask_error_free(self)

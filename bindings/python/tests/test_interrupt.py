@@ -1,0 +1,253 @@
+"""Ctrl-C and other signals while the library blocks: real signals to a real process."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from typing import List
+
+from .support import PACKAGE, WithSandbox, library_file
+
+# What every child begins with: a client, and a thread that says when a call is under way.
+HEAD = """
+import os, signal, sys, threading, time
+import imgtask
+
+client = imgtask.Client("dimilinks", poll_interval=0.02)
+
+def say(*words):
+    print(*words, flush=True)
+
+def watch():
+    while client.stats().in_flight == 0:
+        time.sleep(0.002)
+    say("in flight")
+
+def interrupted(call):
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        say("returned", call())
+    except KeyboardInterrupt:
+        say("interrupted", time.monotonic())
+"""
+
+
+class Child:
+    """A Python process that the test talks with."""
+
+    def __init__(self, script: str, environment: "dict[str, str]") -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", HEAD + script],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **environment, "PYTHONPATH": str(PACKAGE), "IMGTASK_LIBRARY": str(library_file())},
+            text=True,
+            bufsize=1,
+        )
+
+    def hear(self, seconds: float = 20) -> List[str]:
+        """The next line, as words."""
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
+        if not ready:
+            raise AssertionError(f"the child said nothing within {seconds} s")
+        line = self.process.stdout.readline()
+        if not line:
+            assert self.process.stderr is not None
+            raise AssertionError(f"the child ended: {self.process.stderr.read()}")
+        return line.split()
+
+    def signal(self, number: int) -> float:
+        """Sends a signal; gives when."""
+        at = time.monotonic()
+        self.process.send_signal(number)
+        return at
+
+    def end(self) -> int:
+        code = self.process.wait(20)
+        self.close()
+        return code
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+class CtrlC(WithSandbox):
+    def child(self, script: str) -> Child:
+        child = Child(script, self.sandbox.environment())
+        self.addCleanup(child.close)
+        return child
+
+    def assert_ends_at_once(self, script: str) -> None:
+        """Ctrl-C during the call ends it within 0.3 s, the client goes on, and no handle is left."""
+        child = self.child(
+            script
+            + """
+say("again", client.submit(prompt="a cat").state)
+client.close()
+client = None
+say("handles", imgtask.live_handles())
+"""
+        )
+        self.assertEqual(child.hear(), ["in", "flight"])
+        at = child.signal(signal.SIGINT)
+        word, when = child.hear()
+        self.assertEqual(word, "interrupted")
+        self.assertLess(float(when) - at, 0.3)
+        self.assertEqual(child.hear()[0], "again")
+        self.assertEqual(child.hear(), ["handles", "0"])
+        self.assertEqual(child.end(), 0)
+
+    def test_ctrl_c_ends_a_wait(self) -> None:
+        self.assert_ends_at_once(
+            """
+ref = client.submit(prompt="a cat [never]").id
+interrupted(lambda: client.wait(ref, timeout=60))
+"""
+        )
+
+    def test_ctrl_c_ends_a_look_that_gets_no_answer(self) -> None:
+        self.assert_ends_at_once(
+            """
+ref = client.submit(prompt="a cat [poll.silent]").id
+interrupted(lambda: client.fetch(ref))
+"""
+        )
+
+    def test_ctrl_c_ends_a_submit_that_gets_no_answer(self) -> None:
+        self.assert_ends_at_once('interrupted(lambda: client.submit(prompt="a cat [create.silent]"))')
+
+    def test_ctrl_c_ends_a_download_that_gets_no_answer(self) -> None:
+        self.assert_ends_at_once(
+            """
+task = client.wait(client.submit(prompt="a cat [image.silent]"), timeout=20)
+interrupted(lambda: client.download(task))
+task = None
+"""
+        )
+
+    def test_ctrl_c_ends_the_program_as_it_should(self) -> None:
+        child = self.child(
+            """
+ref = client.submit(prompt="a cat [never]").id
+threading.Thread(target=watch, daemon=True).start()
+client.wait(ref, timeout=60)
+"""
+        )
+        self.assertEqual(child.hear(), ["in", "flight"])
+        child.signal(signal.SIGINT)
+        self.assertEqual(child.end(), -signal.SIGINT)
+
+    def test_ctrl_c_ends_the_waits_of_other_threads_on_the_client(self) -> None:
+        child = self.child(
+            """
+ref = client.submit(prompt="a cat [never]").id
+def other():
+    try:
+        client.wait(ref, timeout=60)
+    except imgtask.Cancelled:
+        say("cancelled")
+thread = threading.Thread(target=other)
+thread.start()
+while client.stats().in_flight == 0:
+    time.sleep(0.002)
+def both():
+    while client.stats().in_flight < 2:
+        time.sleep(0.002)
+    say("in flight")
+threading.Thread(target=both, daemon=True).start()
+try:
+    client.wait(ref, timeout=60)
+except KeyboardInterrupt:
+    thread.join(5)
+    say("interrupted")
+"""
+        )
+        self.assertEqual(child.hear(), ["in", "flight"])
+        child.signal(signal.SIGINT)
+        self.assertEqual(child.hear(), ["cancelled"])
+        self.assertEqual(child.hear(), ["interrupted"])
+        self.assertEqual(child.end(), 0)
+
+    def test_another_signal_is_handled_at_once_and_the_wait_goes_on(self) -> None:
+        child = self.child(
+            """
+signal.signal(signal.SIGUSR1, lambda *_: say("handled", time.monotonic()))
+ref = client.submit(prompt="a cat [duration:100]").id
+interrupted(lambda: client.wait(ref, timeout=60).state)
+"""
+        )
+        self.assertEqual(child.hear(), ["in", "flight"])
+        at = child.signal(signal.SIGUSR1)
+        word, when = child.hear()
+        self.assertEqual(word, "handled")
+        self.assertLess(float(when) - at, 0.3)
+        self.assertEqual(child.hear(), ["returned", "succeeded"])
+        self.assertEqual(child.end(), 0)
+
+    def test_a_handler_that_raises_ends_the_wait_with_its_own_error(self) -> None:
+        child = self.child(
+            """
+class Alarm(Exception):
+    pass
+def ring(*_):
+    raise Alarm
+signal.signal(signal.SIGALRM, ring)
+ref = client.submit(prompt="a cat [never]").id
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+started = time.monotonic()
+try:
+    client.wait(ref, timeout=60)
+except Alarm:
+    say("alarm", time.monotonic() - started)
+"""
+        )
+        word, took = child.hear()
+        self.assertEqual(word, "alarm")
+        self.assertLess(float(took), 0.5)
+        self.assertEqual(child.end(), 0)
+
+    def test_looks_leave_the_signals_of_the_program_as_they_were(self) -> None:
+        child = self.child(
+            """
+ref = client.submit(prompt="a cat [never]").id
+client.fetch(ref)
+say(signal.set_wakeup_fd(-1), signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+        )
+        self.assertEqual(child.hear(), ["-1", "True"])
+        self.assertEqual(child.end(), 0)
+
+
+class Fork(WithSandbox):
+    def test_a_client_belongs_to_its_process_and_a_new_one_works(self) -> None:
+        child = Child(
+            """
+ref = client.submit(prompt="a cat").id
+client.fetch(ref)
+sys.stdout.flush()
+pid = os.fork()
+if pid == 0:
+    try:
+        client.fetch(ref)
+    except imgtask.WrongProcess:
+        say("wrong process")
+    say(imgtask.Client("dimilinks").fetch(ref).id == ref)
+    os._exit(0)
+os.waitpid(pid, 0)
+say(client.fetch(ref).id == ref)
+""",
+            self.sandbox.environment(),
+        )
+        self.addCleanup(child.close)
+        self.assertEqual(child.hear(), ["wrong", "process"])
+        self.assertEqual(child.hear(), ["True"])
+        self.assertEqual(child.hear(), ["True"])
+        self.assertEqual(child.end(), 0)
