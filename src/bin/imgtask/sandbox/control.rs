@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
+use super::catalogue;
 use super::gateway::Gateway;
 use super::http::Request;
-use super::scenario::{self, Rule};
+use super::scenario::Rule;
 use super::store::{Fate, State, Task};
 use super::{Service, dimilinks, lemondata};
 
@@ -23,7 +24,7 @@ pub(super) fn answer(gateway: &Gateway, request: &Request<'_>) -> Answer {
             Answer::json(200, &tasks)
         }
         ("GET", "scenarios") => {
-            Answer::json(200, &json!({ "active": gateway.rules.describe(), "known": scenario::catalogue() }))
+            Answer::json(200, &json!({ "active": gateway.rules.describe(), "known": catalogue::document() }))
         }
         ("POST", "scenario") => match add(gateway, request.body) {
             Ok(()) => Answer::json(200, &json!({ "active": gateway.rules.describe() })),

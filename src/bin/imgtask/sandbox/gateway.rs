@@ -3,28 +3,24 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
-
-use base64::Engine;
-use serde_json::{Map, Value};
+use std::time::Duration;
 
 use super::answer::Answer;
+use super::catalogue::{Kind, Place, Stage};
 use super::http::{self, Hearing, Request};
 use super::limit::{Exceeded, Limit};
 use super::links::{Links, Refused};
-use super::order::{self, Invalid};
-use super::pictures::{Canvas, Pictures};
-use super::scenario::{Fault, Kind, Occasion, Place, Rule, Rules, Stage};
+use super::order::Invalid;
+use super::pictures::Pictures;
+use super::scenario::{Fault, Occasion, Rules};
 use super::stats::Stats;
 use super::stop::Stop;
-use super::store::{self, Fate, Moment, Plan, State, Store, Task};
-use super::{Service, control, dimilinks, lemondata, twist};
+use super::store::{Moment, Store, Task};
+use super::{Service, control, create, dimilinks, lemondata, twist};
+use base64::Engine;
 
 /// The key that every route of every provider takes.
 pub(super) const ANY_KEY: &str = "sk-sandbox";
-
-/// Scaled seconds after which a synchronous create is given up: DimiLinks' server allows 8 minutes and a half.
-const SYNCHRONOUS_SECONDS: f64 = 510.0;
 
 /// Everything that the doors share.
 pub(super) struct Gateway {
@@ -235,7 +231,7 @@ impl Call<'_> {
             return self.refuse(&Refusal::UnknownRoute);
         };
         if place == Place::Create {
-            return self.create();
+            return create::answer(self);
         }
         let task = self.gateway.store.get(&self.id);
         let moment = task.as_ref().map(|task| task.now());
@@ -266,7 +262,12 @@ impl Call<'_> {
     }
 
     /// Lets the faults strike around the honest answer.
-    fn with_faults(&self, faults: &[Arc<Fault>], task: Option<&Task>, honest: impl FnOnce() -> Answer) -> Answer {
+    pub(super) fn with_faults(
+        &self,
+        faults: &[Arc<Fault>],
+        task: Option<&Task>,
+        honest: impl FnOnce() -> Answer,
+    ) -> Answer {
         for fault in faults {
             self.gateway.stats.strike(fault);
         }
@@ -306,7 +307,7 @@ impl Call<'_> {
     }
 
     /// Checks the key and charges the request to it.
-    fn admit(&self) -> Result<&str, Refusal> {
+    pub(super) fn admit(&self) -> Result<&str, Refusal> {
         let key = bearer(self.request).ok_or(Refusal::MissingKey)?;
         if !key.starts_with(self.service.key()) && key != ANY_KEY {
             return Err(Refusal::InvalidKey);
@@ -318,137 +319,6 @@ impl Call<'_> {
     /// Tasks are told to the key that made them, and to the key for everything.
     fn may_see(&self, key: &str, task: &Task) -> bool {
         task.plan.service == self.service && (task.plan.owner == key || task.plan.owner == ANY_KEY || key == ANY_KEY)
-    }
-
-    fn create(&self) -> Answer {
-        let members = order::members(self.request);
-        let prompt = members.as_ref().and_then(order::prompt).unwrap_or_default();
-        let submit = self.gateway.store.count_submit(self.service, prompt);
-        let own = Rule::in_prompt(prompt, submit);
-        let asynchronous =
-            members.as_ref().is_some_and(|members| self.wish(members).is_ok_and(|wish| wish.asynchronous));
-        let faults = self.gateway.rules.striking(&Occasion {
-            place: Place::Create,
-            reading: false,
-            pending: false,
-            done: !asynchronous,
-            reused: self.request.served_before > 0,
-            own: &own,
-        });
-        let mut made = None;
-        let mut answer = None;
-        if !faults.iter().any(|fault| fault.stage == Stage::Instead) {
-            answer = Some(
-                self.make(members.as_ref(), submit, own, &faults)
-                    .unwrap_or_else(|refusal| (self.refuse(&refusal), None)),
-            );
-        }
-        let honest = answer.map(|(answer, task)| {
-            made = task;
-            answer
-        });
-        self.with_faults(&faults, made.as_deref(), || honest.unwrap_or_else(|| self.refuse(&Refusal::UnknownRoute)))
-    }
-
-    fn wish(&self, members: &Map<String, Value>) -> Result<Wish, Invalid> {
-        match self.service {
-            Service::DimiLinks => {
-                let wish = dimilinks::wish(self.request, members, self.route == Route::Edit)?;
-                let model = members.get("model").and_then(Value::as_str).unwrap_or("gpt-image-2").to_owned();
-                Ok(Wish {
-                    canvas: wish.canvas,
-                    count: wish.count,
-                    asynchronous: wish.asynchronous,
-                    b64: wish.b64,
-                    model,
-                })
-            }
-            Service::LemonData => {
-                let wish = lemondata::wish(members)?;
-                Ok(Wish {
-                    canvas: wish.canvas,
-                    count: wish.count,
-                    asynchronous: wish.asynchronous,
-                    b64: wish.b64,
-                    model: wish.model,
-                })
-            }
-        }
-    }
-
-    /// Makes a task; answers at once or when it is done.
-    fn make(
-        &self,
-        members: Option<&Map<String, Value>>,
-        submit: u64,
-        own: Vec<Rule>,
-        faults: &[Arc<Fault>],
-    ) -> Result<(Answer, Option<Arc<Task>>), Refusal> {
-        let key = self.admit()?;
-        let members = members.ok_or(Refusal::Unreadable)?;
-        let prompt = order::prompt(members).ok_or(Refusal::NoPrompt)?;
-        let wish = self.wish(members).map_err(Refusal::Invalid)?;
-        let gateway = self.gateway;
-        let chance = store::digest(gateway.seed, self.service, prompt, submit, "time");
-        let seconds = gateway.duration.unwrap_or_else(|| store::usual_seconds(&chance));
-        let mut making = Making {
-            seconds: Some(seconds),
-            fate: Fate::Success,
-            is_video: wish.model.contains("seedance") || wish.model.contains("video"),
-            first_shape: false,
-            held: None,
-        };
-        for fault in faults {
-            making.change(self.service, fault);
-        }
-        let scaled = |seconds: f64| Duration::try_from_secs_f64(seconds / gateway.speed).unwrap_or(Duration::MAX / 4);
-        let total = making.seconds.map(scaled);
-        let mut rules = own;
-        rules.extend(gateway.rules.for_each_task());
-        let plan = Plan {
-            service: self.service,
-            owner: key.to_owned(),
-            prompt: prompt.to_owned(),
-            model: wish.model,
-            canvas: wish.canvas,
-            count: wish.count,
-            queue: scaled(making.seconds.unwrap_or(seconds) * 0.1),
-            total,
-            fate: making.fate,
-            is_video: making.is_video,
-            first_shape: making.first_shape,
-            held: making.held,
-            rules,
-            submit,
-        };
-        let task = gateway.store.add(plan, gateway.seed);
-        if wish.asynchronous {
-            let answer = match self.service {
-                Service::DimiLinks => dimilinks::accepted(&task, dimilinks::wants_apimart(self.request)),
-                Service::LemonData => lemondata::accepted(&task),
-            };
-            return Ok((answer, Some(task)));
-        }
-        if !self.wait_for(&task) {
-            return Err(Refusal::TooSlow);
-        }
-        let answer = match self.service {
-            Service::DimiLinks => dimilinks::finished(self, &task, wish.b64),
-            Service::LemonData => lemondata::finished(self, &task, wish.b64),
-        };
-        Ok((answer, Some(task)))
-    }
-
-    /// A synchronous create waits as long as the task takes; the control route may end it sooner. Returns whether it ended.
-    fn wait_for(&self, task: &Task) -> bool {
-        let budget = Instant::now() + Duration::from_secs_f64(SYNCHRONOUS_SECONDS / self.gateway.speed);
-        while !task.now().is_finished() {
-            let step = task.remaining().unwrap_or(Duration::MAX).min(Duration::from_millis(20));
-            if Instant::now() >= budget || self.gateway.stop.sleep(step) {
-                return false;
-            }
-        }
-        true
     }
 
     fn image(&self, task: Option<&Task>, faults: &[Arc<Fault>]) -> Answer {
@@ -476,51 +346,5 @@ impl Call<'_> {
             answer = answer.header("Cache-Control", "private, max-age=3600").header("X-Upscale", "1k");
         }
         answer
-    }
-}
-
-/// What both providers' creates come to.
-struct Wish {
-    canvas: Canvas,
-    count: usize,
-    asynchronous: bool,
-    b64: bool,
-    model: String,
-}
-
-/// A task in the making.
-struct Making {
-    seconds: Option<f64>,
-    fate: Fate,
-    is_video: bool,
-    first_shape: bool,
-    held: Option<State>,
-}
-
-impl Making {
-    fn change(&mut self, service: Service, fault: &Fault) {
-        let number = || fault.value.trim().parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0);
-        match fault.kind {
-            Kind::Fail => {
-                let code = fault.value.clone();
-                let message = match service {
-                    Service::DimiLinks => dimilinks::message_for(&code),
-                    Service::LemonData => lemondata::message_for(&code),
-                };
-                self.fate = Fate::Failure { message: message.to_owned(), code };
-            }
-            Kind::Cancelled => self.fate = Fate::Cancelled,
-            Kind::Never => self.seconds = None,
-            Kind::Hold => {
-                self.seconds = None;
-                self.held = State::named(&fault.value);
-            }
-            Kind::Slow => self.seconds = self.seconds.map(|seconds| seconds * number().unwrap_or(10.0)),
-            Kind::Fast => self.seconds = Some(1.0),
-            Kind::Duration => self.seconds = Some(number().unwrap_or(60.0)),
-            Kind::Video => self.is_video = true,
-            Kind::FirstShape => self.first_shape = true,
-            _ => {}
-        }
     }
 }

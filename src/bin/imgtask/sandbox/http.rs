@@ -160,16 +160,12 @@ fn accept(door: usize, listener: &TcpListener, handler: &Arc<dyn Handler>, stop:
                 .write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             continue;
         }
-        let (handler, stop, guest) = (Arc::clone(handler), Arc::clone(stop), Arc::clone(inside));
-        let visit = Visit { door, number, stream };
-        let spawned = Builder::new().name("sandbox".into()).stack_size(512 << 10).spawn(move || {
+        let (handler, stop) = (Arc::clone(handler), Arc::clone(stop));
+        let visit = Visit { door, number, stream, inside: Arc::clone(inside) };
+        // A thread that cannot be had drops the visit, and so closes the connection.
+        let _ = Builder::new().name("sandbox".into()).stack_size(512 << 10).spawn(move || {
             let _ = visit.serve(&*handler, &stop);
-            // The last owner closes the socket: a reset must not wait for the list of connections.
-            guest.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(&visit.number);
         });
-        if spawned.is_err() {
-            inside.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
-        }
     }
 }
 
@@ -178,6 +174,14 @@ struct Visit {
     door: usize,
     number: u64,
     stream: Arc<TcpStream>,
+    inside: Arc<Inside>,
+}
+
+impl Drop for Visit {
+    /// The last owner closes the socket: a reset must not wait for the list of connections.
+    fn drop(&mut self) {
+        self.inside.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
+    }
 }
 
 /// What the buffer holds.
@@ -320,10 +324,8 @@ impl Visit {
         };
         let request = Request { body, ..request };
         let asked = request.header("connection").unwrap_or_default();
-        let keep_alive = match parsed.version {
-            Some(1) => !asked.eq_ignore_ascii_case("close"),
-            _ => asked.eq_ignore_ascii_case("keep-alive"),
-        };
+        let asks = |word: &str| asked.split(',').any(|token| token.trim().eq_ignore_ascii_case(word));
+        let keep_alive = if parsed.version == Some(1) { !asks("close") } else { asks("keep-alive") };
         let answer = handler.answer(&request);
         let keep = answer::send(&answer, &self.stream, scratch, keep_alive, method == "HEAD", stop)?;
         Ok(Received::Answered(used, keep))

@@ -5,13 +5,15 @@
 //! the documented shapes, never from the library's reader.
 //!
 //! [`start`] runs one inside this process, [`run`] is the program. Doors, keys, routes, control routes, scenarios and directives
-//! are told by [`help`], which `imgtask sandbox --help` prints; the faults are the table in `scenario.rs`.
+//! are told by [`help`], which `imgtask sandbox --help` prints; the faults are the table in `catalogue.rs`.
 //!
-//! A request goes: `http` (framing) -> `gateway` (which route, who asks) -> `dimilinks` or `lemondata` (what is said) -> `twist`
+//! A request goes: `http` (framing) -> `gateway` (which route, who asks) -> `dimilinks` or `lemondata` (what is said; `create` for creates) -> `twist`
 //! (what is made of it) -> `answer` (how it travels).
 
 mod answer;
+mod catalogue;
 mod control;
+mod create;
 mod dimilinks;
 mod gateway;
 mod http;
@@ -301,7 +303,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// What `--help` says after the options.
 pub(crate) fn help() -> String {
-    format!("{GUIDE}\n{}", scenario::catalogue_text())
+    format!("{GUIDE}\n{}", catalogue::text())
 }
 
 const GUIDE: &str = r#"It plays DimiLinks and LemonData on 127.0.0.1, for demos and offline tests. It

@@ -6,8 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 
 use super::Service;
+use super::catalogue::Place;
 use super::gateway::{ANY_KEY, Call};
-use super::scenario::{Fault, Place};
+use super::scenario::Fault;
 
 /// The last requests kept.
 const KEPT: usize = 1024;

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use super::Service;
 use super::answer::{Answer, Body, End, Framing};
+use super::catalogue::{Kind, Stage};
 use super::gateway::{Call, Refusal};
 use super::http::Request;
-use super::scenario::{Fault, Kind, Stage};
+use super::scenario::Fault;
 use super::store::Task;
 
 const PAGE: &[u8] = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body><h1>Welcome to the hotel network</h1></body></html>\n";
@@ -97,6 +98,10 @@ fn change_document(call: &Call<'_>, fault: &Fault, task: Option<&Task>, answer: 
         return;
     }
     let Ok(mut whole) = serde_json::from_slice::<Value>(answer.body.bytes()) else { return };
+    // A body given by a scenario may be anything.
+    if !whole.is_object() {
+        return;
+    }
     match fault.kind {
         Kind::Padding | Kind::Depth => {
             answer.body = Body::Own(with_member_first(fault, answer.body.bytes()));
@@ -199,7 +204,7 @@ fn with_member_first(fault: &Fault, document: &[u8]) -> Vec<u8> {
         out.resize(out.len() + fault.number(1_000_000).min(MOST) as usize, b'x');
         out.push(b'"');
     } else {
-        let depth = fault.number(100_000).min(MOST) as usize;
+        let depth = fault.number(100_000).min(MOST / 16) as usize;
         out.resize(out.len() + depth, b'[');
         out.resize(out.len() + depth, b']');
     }
