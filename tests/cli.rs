@@ -546,6 +546,8 @@ fn a_file_is_never_overwritten_unless_asked_and_that_ends_with_8_before_anything
     assert_eq!(fs::read_to_string(&named).expect("read"), "mine");
     sandbox.run(&["download", &id, "--out", &path(&folder, ""), "--force"]).ends_with(0);
     assert_image(&named);
+    // The same image again is no conflict: it is there.
+    sandbox.run(&["download", &id, "--out", &path(&folder, "")]).ends_with(0);
     assert_eq!(names(folder.path()), [named.file_name().expect("a name").to_string_lossy().as_ref(), "mine.png"]);
 }
 

@@ -111,12 +111,16 @@ impl Target {
         } else {
             let whole =
                 tempfile::TempPath::try_from_path(&staged.path).map_err(|error| failed("write", &path, &error))?;
-            whole.persist_noclobber(&path).map_err(|refused| match refused.error.kind() {
-                io::ErrorKind::AlreadyExists => {
-                    Error::new(Status::File, format!("{} exists already; --force replaces it", path.display()))
+            match whole.persist_noclobber(&path) {
+                Ok(()) => {}
+                // The same image again: what was asked for is there.
+                Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists && same(&refused.path, &path) => {}
+                Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {
+                    let message = format!("{} exists already; --force replaces it", path.display());
+                    return Err(Error::new(Status::File, message));
                 }
-                _ => failed("write", &path, &refused.error),
-            })?;
+                Err(refused) => return Err(failed("write", &path, &refused.error)),
+            }
         }
         Ok(SavedPicture { path, info: staged.info })
     }
@@ -132,6 +136,12 @@ fn pipe(client: &Client, task: &Task, index: usize) -> Result<SavedPicture, Erro
         }
         _ => Ok(SavedPicture { path: PathBuf::from("-"), info: picture.info }),
     }
+}
+
+/// Whether two files hold the same bytes.
+fn same(one: &Path, other: &Path) -> bool {
+    let lengths = fs::metadata(one).and_then(|one| Ok(one.len() == fs::metadata(other)?.len()));
+    lengths.unwrap_or(false) && fs::read(one).and_then(|one| Ok(one == fs::read(other)?)).unwrap_or(false)
 }
 
 /// `cat.png` for image 2 of several: `cat-2.png`.
