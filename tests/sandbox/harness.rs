@@ -135,9 +135,10 @@ impl Service<'_> {
         reply.json()["task_id"].as_str().expect("a task id").to_owned()
     }
 
-    /// Ends a task now.
+    /// Ends a task now, if it has not ended by itself.
     pub(crate) fn finish(&self, id: &str) {
-        assert_eq!(self.sandbox.control("POST", &format!("/tasks/{id}/finish"), "").status, 200);
+        let status = self.sandbox.control("POST", &format!("/tasks/{id}/finish"), "").status;
+        assert!([200, 409].contains(&status), "{status}");
     }
 
     /// Keeps a task in a state.
@@ -281,12 +282,21 @@ impl Line {
         }
     }
 
-    /// Reads until the connection ends, or until nothing comes for so long.
+    /// Reads until the connection ends, or until nothing more comes for so long; the first byte may take its time.
     pub(crate) fn read_all(&mut self, quiet: Duration) -> Raw {
+        self.read(PATIENCE, quiet)
+    }
+
+    /// Reads until the connection ends, or until nothing comes for so long, not even a first byte.
+    pub(crate) fn read_silence(&mut self, quiet: Duration) -> Raw {
+        self.read(quiet, quiet)
+    }
+
+    fn read(&mut self, first: Duration, quiet: Duration) -> Raw {
         let start = Instant::now();
         let ending = loop {
-            assert!(start.elapsed() < PATIENCE, "the answer does not end");
-            match self.read_more(quiet) {
+            assert!(start.elapsed() < PATIENCE * 2, "the answer does not end");
+            match self.read_more(if self.received.is_empty() { first } else { quiet }) {
                 Ok(0) => break Ending::Fin,
                 Ok(_) => {}
                 Err(ErrorKind::WouldBlock | ErrorKind::TimedOut) => break Ending::Open,
