@@ -74,7 +74,9 @@ fn program(name: &str, way: Way) {
     let folder = program.with_extension("run");
     fs::create_dir_all(&folder).unwrap();
     let (slowness, seconds, stack) = match way {
-        Way::Plain | Way::Static => (1, 60, 128 * 1024),
+        // Optimised, a call fits into the smallest stack that hosts give a thread; unoptimised code takes more.
+        Way::Plain | Way::Static if std::env::var_os("IMGTASK_LIB_DIR").is_some() => (1, 60, 64 * 1024),
+        Way::Plain | Way::Static => (1, 60, 256 * 1024),
         Way::AddressSanitizer => (3, 120, 1024 * 1024),
         Way::Valgrind => (30, 300, 1024 * 1024),
     };

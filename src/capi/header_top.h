@@ -32,8 +32,8 @@
  * On failure every out value is NULL or 0, except after TIMEOUT, CANCELLED, STARVED, NO_IMAGE and SUBMIT_UNKNOWN, where a task
  * may hold what is known: test the pointer, and free it.
  *
- * Threads. Any function on any thread. Free a handle only when no call is using it. The library calls nothing of yours but the
- * log sink, and only on a thread that is inside a call.
+ * Threads. Any function on any thread that has 64 KiB of stack; none inside a signal handler. Free a handle only when no call
+ * is using it. The library calls nothing of yours but the log sink, and only on a thread that is inside a call.
  *
  * Times are milliseconds (_ms), Unix seconds (_at) or Unix milliseconds (_at_ms). Every call ends by its deadline.
  *
