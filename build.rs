@@ -33,9 +33,10 @@ mod header {
     const FIRST_ITEM: &str = "/* items */";
 
     /// Where C names come from, in the order of the header.
-    const SOURCES: [&str; 9] = [
+    const SOURCES: [&str; 10] = [
         "src/error.rs",
         "src/task.rs",
+        "src/log.rs",
         "src/capi/log.rs",
         "src/capi/library.rs",
         "src/capi/error.rs",

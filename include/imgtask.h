@@ -32,8 +32,8 @@
  * On failure every out value is NULL or 0, except after TIMEOUT, CANCELLED, STARVED, NO_IMAGE and SUBMIT_UNKNOWN, where a task
  * may hold what is known: test the pointer, and free it.
  *
- * Threads. Any function on any thread. Free a handle only when no call is using it. The library calls nothing of yours but the
- * log sink, and only on a thread that is inside a call.
+ * Threads. Any function on any thread that has 64 KiB of stack; none inside a signal handler. Free a handle only when no call
+ * is using it. The library calls nothing of yours but the log sink, and only on a thread that is inside a call.
  *
  * Times are milliseconds (_ms), Unix seconds (_at) or Unix milliseconds (_at_ms). Every call ends by its deadline.
  *
@@ -348,7 +348,7 @@ IMGTASK_API void imgtask_error_free(imgtask_error *error);
 typedef struct imgtask_client imgtask_client;
 
 /**
- * How much the log sink is told; each level holds the ones before it.
+ * How much the log is told; each level holds the ones before it.
  */
 enum imgtask_log_level
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -357,13 +357,13 @@ enum imgtask_log_level
  {
     /** Nothing. */
     IMGTASK_LOG_LEVEL_OFF = 0,
-    /** Bugs of the library. */
+    /** What failed for good. */
     IMGTASK_LOG_LEVEL_ERROR = 1,
-    /** Calls that failed. */
+    /** What is unusual and was dealt with. */
     IMGTASK_LOG_LEVEL_WARN = 2,
-    /** Calls that ended well. */
+    /** Submits, ends of waits, downloads. */
     IMGTASK_LOG_LEVEL_INFO = 3,
-    /** Looks within a wait. */
+    /** Every look. */
     IMGTASK_LOG_LEVEL_DEBUG = 4,
 };
 #ifndef __cplusplus
@@ -375,8 +375,8 @@ typedef uint32_t imgtask_log_level;
 #endif // __cplusplus
 
 /**
- * Takes one line of the log, without a line end. The line is good until the sink returns, and never holds a key or a
- * link's query.
+ * Takes one line of the log, without a line end. The line is good until the sink returns, and never holds a key, a link's
+ * query or a body.
  * Called only on a thread that is inside an imgtask call with this client, possibly on several at once. It must return: no
  * exception and no longjmp may leave it. Calls with any client answer IMGTASK_STATUS_BUSY from inside it, except frees,
  * names and getters.
@@ -482,7 +482,7 @@ imgtask_status imgtask_client_create(const imgtask_client_options *options,
  * @param client   the client.
  * @param api_key  the new key; copied.
  * @param error    receives why, or NULL.
- * @return OK; NULL_ARGUMENT; INVALID_ARGUMENT for an empty key or control characters in it: the old one stays; INVALID_UTF8;
+ * @return OK; NULL_ARGUMENT; INVALID_ARGUMENT for an empty key or control characters in it; INVALID_UTF8; CLOSED;
  *         WRONG_PROCESS; BUSY.
  */
 IMGTASK_API

@@ -261,6 +261,8 @@ impl Client {
             api: api.base.url_of_api(),
             allow_private: setup.allow_private_images,
             rebase: api.dialect.profile().read.images.rebase.as_deref(),
+            requests: &api.counters.requests,
+            bytes_received: &api.counters.bytes_received,
         };
         let expired = match download.fetch(&address(image.url())?, sink) {
             Err(error) if error.status() == Status::LinkExpired && !task.id.is_empty() => error,

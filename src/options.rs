@@ -189,8 +189,8 @@ fn base_url(options: &Options, dialect: &Dialect) -> Result<Url> {
         }
     };
     let url = Url::parse(text).map_err(|reason| Error::invalid(format!("{what} cannot be used: {reason}")))?;
-    if url.path_and_query().contains('?') {
-        return Err(Error::invalid(format!("{what} cannot be used: it has a query")));
+    if url.path_and_query().contains('?') || text.contains('#') {
+        return Err(Error::invalid(format!("{what} cannot be used: it has a query or a fragment")));
     }
     if url.scheme() == Scheme::Http && !url.is_loopback_host() && !options.allow_plain_http {
         let message =

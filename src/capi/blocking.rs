@@ -8,7 +8,6 @@ use super::bytes::imgtask_bytes;
 use super::client::imgtask_client;
 use super::error::imgtask_error;
 use super::handle::{self, Out};
-use super::log::imgtask_log_level as Level;
 use super::task::{self, imgtask_task};
 use super::{guard_client, text};
 use crate::error::{Error, Result, Status};
@@ -54,10 +53,10 @@ pub unsafe extern "C" fn imgtask_client_submit(
     // SAFETY: NULL or what the header asks for.
     unsafe {
         let (out, error) = (Out::clear(out), Out::clear(error));
-        guard_client(client, "submit", error, |client| {
+        guard_client(client, error, |client| {
             let out = out.required("out")?;
             let request_json = text::required(request_json, "request_json")?;
-            task::give(client, "submit", client.core.submit(request_json), out)
+            task::give(client.core.submit(request_json), out)
         })
     }
 }
@@ -86,10 +85,10 @@ pub unsafe extern "C" fn imgtask_client_fetch(
     // SAFETY: NULL or what the header asks for.
     unsafe {
         let (out, error) = (Out::clear(out), Out::clear(error));
-        guard_client(client, "fetch", error, |client| {
+        guard_client(client, error, |client| {
             let out = out.required("out")?;
             let task_ref = text::required(task_ref, "task_ref")?;
-            task::give(client, "fetch", client.core.fetch(task_ref), out)
+            task::give(client.core.fetch(task_ref), out)
         })
     }
 }
@@ -122,12 +121,11 @@ pub unsafe extern "C" fn imgtask_client_wait(
     // SAFETY: NULL or what the header asks for.
     unsafe {
         let (out, error) = (Out::clear(out), Out::clear(error));
-        guard_client(client, "wait", error, |client| {
+        guard_client(client, error, |client| {
             let out = out.required("out")?;
             let task_ref = text::required(task_ref, "task_ref")?;
             let timeout = (timeout_ms != TIMEOUT_DEFAULT).then(|| Duration::from_millis(timeout_ms.into()));
-            let mut on_look = |seen: &_| client.log.line(Level::Debug, || task::line("look", seen));
-            task::give(client, "wait", client.core.wait_with(task_ref, timeout, &mut on_look), out)
+            task::give(client.core.wait(task_ref, timeout), out)
         })
     }
 }
@@ -153,10 +151,10 @@ pub unsafe extern "C" fn imgtask_client_cancel_task(
     // SAFETY: NULL or what the header asks for.
     unsafe {
         let (out, error) = (Out::clear(out), Out::clear(error));
-        guard_client(client, "cancel_task", error, |client| {
+        guard_client(client, error, |client| {
             let out = out.required("out")?;
             let task_ref = text::required(task_ref, "task_ref")?;
-            task::give(client, "cancel_task", client.core.cancel_task(task_ref), out)
+            task::give(client.core.cancel_task(task_ref), out)
         })
     }
 }
@@ -187,12 +185,11 @@ pub unsafe extern "C" fn imgtask_client_download(
     // SAFETY: NULL or what the header asks for.
     unsafe {
         let (out, error) = (Out::clear(out), Out::clear(error));
-        guard_client(client, "download", error, |client| {
+        guard_client(client, error, |client| {
             let out = out.required("out")?;
             let task = handle::borrow(task, "task")?;
             only_flags(flags, 0)?;
             let picture = client.core.download(&task.core, image_index)?;
-            client.log.line(Level::Info, || format!("download: {} bytes of task {}", picture.info.len, task.core.id));
             out.give_if_wanted(|| imgtask_bytes::of_picture(picture));
             Ok(())
         })
@@ -226,15 +223,12 @@ pub unsafe extern "C" fn imgtask_client_download_file(
     // SAFETY: NULL or what the header asks for.
     unsafe {
         let (out_info, error) = (Out::clear(out_info), Out::clear(error));
-        guard_client(client, "download_file", error, |client| {
+        guard_client(client, error, |client| {
             let task = handle::borrow(task, "task")?;
             let path = Path::new(text::required(path, "path")?);
             only_flags(flags, imgtask_flag::NoReplace as u32)?;
             let replace = flags & imgtask_flag::NoReplace as u32 == 0;
             let saved = client.core.download_file(&task.core, image_index, path, replace)?;
-            client
-                .log
-                .line(Level::Info, || format!("download_file: {} bytes of task {}", saved.info.len, task.core.id));
             out_info.give_if_wanted(|| imgtask_bytes::of_file(&saved));
             Ok(())
         })

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::error::imgtask_error;
 use super::handle::{self, Handle, Out};
-use super::log::{self, Log, imgtask_log_sink};
+use super::log::{self, imgtask_log_sink};
 use super::process;
 use super::sized::{self, Place, sized_struct};
 use super::{free, guard, guard_client, text};
@@ -20,7 +20,6 @@ use crate::options::Options;
 /// in the child answer WRONG_PROCESS.
 pub struct imgtask_client {
     pub(super) core: Client,
-    pub(super) log: Log,
     forks: u32,
 }
 
@@ -170,10 +169,8 @@ pub unsafe extern "C" fn imgtask_client_create(
         log::outside_sink()?;
         process::forks_are_seen()?;
         // SAFETY: NULL or a struct of the size it says, its strings NULL or NUL-terminated, as the header asks.
-        let (options, log) = unsafe { read_options(options) }?;
-        let client = imgtask_client { core: Client::create(&options)?, log, forks: process::forks() };
-        // C may use the client from any thread; Arc is only the count here.
-        #[allow(clippy::arc_with_non_send_sync)]
+        let options = unsafe { read_options(options) }?;
+        let client = imgtask_client { core: Client::create(&options)?, forks: process::forks() };
         out.give_if_wanted(|| Arc::new(client));
         Ok(())
     })
@@ -184,7 +181,7 @@ pub unsafe extern "C" fn imgtask_client_create(
 /// @param client   the client.
 /// @param api_key  the new key; copied.
 /// @param error    receives why, or NULL.
-/// @return OK; NULL_ARGUMENT; INVALID_ARGUMENT for an empty key or control characters in it: the old one stays; INVALID_UTF8;
+/// @return OK; NULL_ARGUMENT; INVALID_ARGUMENT for an empty key or control characters in it; INVALID_UTF8; CLOSED;
 ///         WRONG_PROCESS; BUSY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn imgtask_client_set_key(
@@ -195,7 +192,7 @@ pub unsafe extern "C" fn imgtask_client_set_key(
     // SAFETY: NULL or what the header asks for.
     unsafe {
         let error = Out::clear(error);
-        guard_client(client, "set_key", error, |client| client.core.set_key(text::required(api_key, "api_key")?))
+        guard_client(client, error, |client| client.core.set_key(text::required(api_key, "api_key")?))
     }
 }
 
@@ -210,7 +207,7 @@ pub unsafe extern "C" fn imgtask_client_set_key(
 pub unsafe extern "C" fn imgtask_client_interrupt(client: *mut imgtask_client) -> Status {
     // SAFETY: NULL or what the header asks for.
     unsafe {
-        guard_client(client, "interrupt", Out::nowhere(), |client| {
+        guard_client(client, Out::nowhere(), |client| {
             client.core.interrupt();
             Ok(())
         })
@@ -229,7 +226,7 @@ pub unsafe extern "C" fn imgtask_client_interrupt(client: *mut imgtask_client) -
 pub unsafe extern "C" fn imgtask_client_close(client: *mut imgtask_client, timeout_ms: u32) -> Status {
     // SAFETY: NULL or what the header asks for.
     unsafe {
-        guard_client(client, "close", Out::nowhere(), |client| {
+        guard_client(client, Out::nowhere(), |client| {
             if client.core.close(Duration::from_millis(timeout_ms.into())) {
                 return Ok(());
             }
@@ -265,7 +262,7 @@ pub unsafe extern "C" fn imgtask_client_free(client: *mut imgtask_client) {
 pub unsafe extern "C" fn imgtask_client_get_stats(client: *mut imgtask_client, inout: *mut imgtask_stats) -> Status {
     // SAFETY: NULL or what the header asks for.
     unsafe {
-        guard_client(client, "get_stats", Out::nowhere(), |client| {
+        guard_client(client, Out::nowhere(), |client| {
             let place = Place::clear(inout, "inout")?;
             let stats = client.core.stats();
             place.fill(imgtask_stats {
@@ -293,7 +290,7 @@ pub unsafe extern "C" fn imgtask_client_get_stats(client: *mut imgtask_client, i
 
 /// # Safety
 /// `given` is NULL or a struct of the size it says, whose strings are NULL or NUL-terminated.
-unsafe fn read_options(given: *const imgtask_client_options) -> Result<(Options, Log)> {
+unsafe fn read_options(given: *const imgtask_client_options) -> Result<Options> {
     // SAFETY: the caller's promise.
     let given = unsafe { sized::read(given, "options") }?;
     // SAFETY: the caller's promise.
@@ -304,7 +301,7 @@ unsafe fn read_options(given: *const imgtask_client_options) -> Result<(Options,
     if given.reserved != 0 {
         return Err(Error::new(Status::Unsupported, "options->reserved must be 0: start from IMGTASK_INIT"));
     }
-    let options = Options {
+    Ok(Options {
         provider: string(given.provider, "options->provider")?.unwrap_or_default(),
         dialect_json: string(given.dialect_json, "options->dialect_json")?,
         base_url: string(given.base_url, "options->base_url")?,
@@ -323,9 +320,9 @@ unsafe fn read_options(given: *const imgtask_client_options) -> Result<(Options,
         max_image_bytes: given.max_image_bytes,
         allow_private_images: boolean(given.allow_private_images, "options->allow_private_images")?,
         allow_plain_http: boolean(given.allow_plain_http, "options->allow_plain_http")?,
-        ..Options::default()
-    };
-    Ok((options, Log::new(given.log_level, given.log, given.log_user_data)?))
+        log_level: log::level(given.log_level)?,
+        log: log::sink(given.log, given.log_user_data),
+    })
 }
 
 fn boolean(value: u32, name: &str) -> Result<bool> {

@@ -33,7 +33,6 @@ use crate::error::{Error, Result, Status};
 use client::imgtask_client;
 use error::imgtask_error;
 use handle::Out;
-use log::imgtask_log_level as Level;
 
 // The guard below is what keeps a bug from ending the host; without unwinding it is no guard.
 const _: () = assert!(cfg!(panic = "unwind"), "imgtask needs panic = \"unwind\": its C ABI turns panics into a status");
@@ -58,7 +57,6 @@ fn guard(error: Out<imgtask_error>, body: impl FnOnce() -> Result<()>) -> Status
 /// `client` is NULL or a client that was created and not yet freed.
 unsafe fn guard_client(
     client: *const imgtask_client,
-    what: &'static str,
     error: Out<imgtask_error>,
     body: impl FnOnce(&imgtask_client) -> Result<()>,
 ) -> Status {
@@ -67,17 +65,11 @@ unsafe fn guard_client(
         let client: Arc<imgtask_client> = unsafe { handle::share(client, "client") }?;
         client.admit()?;
         let result = contain(|| body(&client));
-        if let Err(failure) = &result {
-            let bug = failure.status() == Status::Panic;
-            if bug {
-                // A second panic on the way out changes nothing: the first one is reported.
-                let _ = contain(|| {
-                    client.core.close(Duration::ZERO);
-                    Ok(())
-                });
-            }
-            let level = if bug { Level::Error } else { Level::Warn };
-            client.log.line(level, || format!("{what}: {}: {failure}", failure.status()));
+        if result.as_ref().is_err_and(|failure| failure.status() == Status::Panic) {
+            // A second panic on the way out changes nothing: the first one is reported.
+            free(|| {
+                client.core.close(Duration::ZERO);
+            });
         }
         result
     })

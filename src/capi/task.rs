@@ -2,9 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::client::imgtask_client;
 use super::handle::{self, Handle, Out};
-use super::log::imgtask_log_level as Level;
 use super::sized::{Place, sized_struct};
 use super::text::{Arena, Text};
 use super::{free, guard};
@@ -179,27 +177,15 @@ pub unsafe extern "C" fn imgtask_task_free(task: *mut imgtask_task) {
 }
 
 /// Hands the task of a call to its caller, also the one that an error knows of.
-pub(super) fn give(client: &imgtask_client, what: &str, result: Result<Task>, out: Out<imgtask_task>) -> Result<()> {
+pub(super) fn give(result: Result<Task>, out: Out<imgtask_task>) -> Result<()> {
     let (task, result) = match result {
         Ok(task) => (Some(task), Ok(())),
         Err(mut error) => (error.take_task(), Err(error)),
     };
     if let Some(task) = task {
-        if result.is_ok() {
-            client.log.line(Level::Info, || line(what, &task));
-        }
         out.give_if_wanted(|| imgtask_task::boxed(task));
     }
     result
-}
-
-/// A line of the log about a task.
-pub(super) fn line(what: &str, task: &Task) -> String {
-    let Task { id, state, progress, provider_status, .. } = task;
-    match progress {
-        0.. => format!("{what}: task {id} is {state} ({provider_status}), {progress} %"),
-        _ => format!("{what}: task {id} is {state} ({provider_status})"),
-    }
 }
 
 impl imgtask_task {

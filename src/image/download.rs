@@ -1,6 +1,7 @@
 //! An address becomes bytes in a sink. No header of the API goes along: the key stays at the API's own origin.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::inspect::Inspector;
@@ -63,6 +64,10 @@ pub(crate) struct Download<'a> {
     pub(crate) allow_private: bool,
     /// Paths that belong to the API's origin whatever host the link names.
     pub(crate) rebase: Option<&'a str>,
+    /// Counts the requests sent.
+    pub(crate) requests: &'a AtomicU64,
+    /// Counts the body bytes received.
+    pub(crate) bytes_received: &'a AtomicU64,
 }
 
 impl Download<'_> {
@@ -108,6 +113,7 @@ impl Download<'_> {
                 return inspector.finish(declared, framed);
             }
             len += n as u64;
+            self.bytes_received.fetch_add(n as u64, Relaxed);
             if len > self.max_bytes {
                 return Err(self.too_large());
             }
@@ -171,6 +177,7 @@ impl Download<'_> {
         };
         let headers = [("accept", "image/*,*/*;q=0.5")];
         let request = Request { method: Method::Get, url, headers: &headers, body: None, public_only };
+        self.requests.fetch_add(1, Relaxed);
         self.http.send(&request, &call).map_err(|failure| failure.error)
     }
 
