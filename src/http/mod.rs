@@ -299,9 +299,9 @@ fn build<B>(request: &Request<'_>, body: B, user_agent: HeaderValue) -> Result<h
     Ok(built)
 }
 
-/// A header's value, of visible ASCII and spaces only; what is let through beside them is a tab.
+/// A header's value, of visible ASCII and spaces only. Tabs and all that is not ASCII would be let through, too.
 fn plain(text: &str) -> Option<HeaderValue> {
-    HeaderValue::from_str(text).ok().filter(|_| !text.contains('\t'))
+    HeaderValue::from_str(text).ok().filter(|_| text.is_ascii() && !text.contains('\t'))
 }
 
 /// Headers that decide where a message ends or whom it is for.
