@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use super::stop::Stop;
 
 /// How often a connect looks at its token.
+#[cfg(unix)]
 const GLANCE: Duration = Duration::from_millis(50);
 /// How long an address may keep the next one waiting (RFC 8305 calls it the connection attempt delay).
+#[cfg(unix)]
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Why there is no connection.
@@ -26,7 +28,15 @@ pub(super) fn connect(addresses: &[IpAddr], port: u16, until: Instant, stop: &St
     let addresses = alternate(addresses);
     let stream = race(&addresses, port, until, stop)?;
     stream.set_nodelay(true).map_err(NoConnection::Refused)?;
+    // A comfort that not every system has.
+    let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive());
     Ok(stream)
+}
+
+/// A submit may be silent for ten minutes. Probes keep the routers on the way from forgetting its connection, and find out when
+/// the server is gone.
+fn keepalive() -> socket2::TcpKeepalive {
+    socket2::TcpKeepalive::new().with_time(Duration::from_secs(45)).with_interval(Duration::from_secs(15))
 }
 
 /// The families by turns, the resolver's favourite first: one broken family costs one head start.
@@ -168,10 +178,10 @@ pub(super) fn is_quiet(stream: &TcpStream) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::http::stop::tests::assert_stops;
     use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
-    use std::sync::Arc;
     use std::thread;
 
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -181,7 +191,8 @@ mod tests {
     }
 
     /// A listener whose queue is full: a connect to it gets no answer.
-    fn black_hole() -> (TcpListener, Vec<TcpStream>) {
+    #[cfg(target_os = "linux")]
+    pub(in crate::http) fn black_hole() -> (TcpListener, Vec<TcpStream>) {
         use socket2::{Domain, Socket, Type};
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::new(LOOPBACK, 0).into()).unwrap();
@@ -215,6 +226,7 @@ mod tests {
         let stream = connect(&addresses, port, soon(), &Stop::default()).unwrap();
         assert_eq!(stream.peer_addr().unwrap().ip(), LOOPBACK);
         assert!(stream.nodelay().unwrap());
+        assert!(socket2::SockRef::from(&stream).keepalive().unwrap());
         assert!(started.elapsed() < Duration::from_secs(2));
     }
 
@@ -238,15 +250,8 @@ mod tests {
         assert!(matches!(connect(&[LOOPBACK], port, until, &Stop::default()), Err(NoConnection::Over)));
         assert!(started.elapsed() < Duration::from_millis(550));
 
-        let stop = Stop::new();
-        let other = Arc::clone(&stop);
-        let stopper = thread::spawn(move || {
-            thread::sleep(Duration::from_millis(60));
-            other.stop();
-            Instant::now()
-        });
-        assert!(matches!(connect(&[LOOPBACK], port, soon(), &stop), Err(NoConnection::Stopped)));
-        assert!(stopper.join().unwrap().elapsed() < Duration::from_millis(100));
+        let result = assert_stops(|stop| connect(&[LOOPBACK], port, soon(), &stop));
+        assert!(matches!(result, Err(NoConnection::Stopped)));
     }
 
     #[test]

@@ -24,6 +24,8 @@ use super::transport::{Tcp, Watched};
 use super::url::literal;
 use crate::error::Status;
 
+const RECORD_BYTES: usize = 16 * 1024;
+
 /// What all connections of a client share.
 pub(super) struct Shared {
     pub(super) resolver: Resolver,
@@ -110,7 +112,12 @@ impl Door {
         })?;
         self.shared.opened.fetch_add(1, Ordering::Relaxed);
         note(|call| call.stage = if call.at_proxy { Stage::Tunnel } else { Stage::Exchange })?;
-        Ok(Box::new(Tcp::new(stream, details.config.input_buffer_size(), details.config.output_buffer_size())))
+        // TLS has buffers of its own in front of these, which then hold one record.
+        let (input, output) = match details.needs_tls() {
+            true => (RECORD_BYTES, RECORD_BYTES),
+            false => (details.config.input_buffer_size(), details.config.output_buffer_size()),
+        };
+        Ok(Box::new(Tcp::new(stream, input, output)))
     }
 }
 

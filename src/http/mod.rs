@@ -174,7 +174,7 @@ impl Http {
             };
             let unsent = |error| Failure { error, sent: false, answered: false };
             let result = result.map_err(unsent)?;
-            let Some(mut ongoing) = ongoing else {
+            let Some(ongoing) = ongoing else {
                 return Err(unsent(Error::new(Status::Panic, "a call was lost")));
             };
             let connect_timeout = self.shared.connect_timeout;
@@ -194,7 +194,7 @@ impl Http {
                     }
                     let error = match self.is_closed() && ongoing.cause.is_none() {
                         true => Error::new(Status::Closed, "the client was closed"),
-                        false => fault::explain(&mut ongoing, error, request.url.host_and_port(), connect_timeout),
+                        false => fault::explain(&ongoing, error, request.url.host_and_port(), connect_timeout),
                     };
                     return Err(Failure { error, sent: ongoing.sent, answered: ongoing.answered });
                 }

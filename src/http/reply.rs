@@ -164,7 +164,9 @@ impl Reply {
                 // One byte more than the body, for the read that finds its end.
                 let more = match known {
                     Some(known) => known.saturating_sub(len).saturating_add(1).min(TRUSTED_BYTES.max(len)),
-                    None => FIRST_BYTES.max(len),
+                    None => FIRST_BYTES
+                        .max(len)
+                        .min(usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(len).saturating_add(1)),
                 };
                 body.try_reserve_exact(more).map_err(|_| self.no_memory())?;
                 body.resize(len + more, 0);

@@ -162,11 +162,6 @@ impl Url {
         }
     }
 
-    /// The host where it is an IP address.
-    pub(crate) fn ip(&self) -> Option<IpAddr> {
-        literal(self.host())
-    }
-
     /// Another path on the same origin, byte for byte. Must begin with `/` and hold no fragment.
     ///
     /// # Errors

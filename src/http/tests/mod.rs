@@ -76,14 +76,3 @@ fn assert_status<T>(result: Result<T>, status: Status) -> Error {
 fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
-
-/// Stops the call after a while and tells when.
-fn stop_after(call: &Call, ms: u64) -> std::thread::JoinHandle<Instant> {
-    let stop = Arc::clone(&call.stop);
-    std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(ms));
-        let now = Instant::now();
-        stop.stop();
-        now
-    })
-}

@@ -123,13 +123,11 @@ impl Peer {
         let mut bytes = Vec::new();
         let mut wanted = None;
         loop {
-            if wanted.is_none() {
-                if let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
-                    let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
-                    let length =
-                        head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
-                    wanted = Some(end + 4 + length.unwrap_or(0));
-                }
+            let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").filter(|_| wanted.is_none());
+            if let Some(end) = end {
+                let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+                wanted = Some(end + 4 + length.unwrap_or(0));
             }
             if wanted.is_some_and(|wanted| bytes.len() >= wanted) {
                 let text = String::from_utf8_lossy(&bytes).into_owned();

@@ -10,6 +10,7 @@ use rustls::pki_types::PrivateKeyDer;
 use super::server::Peer;
 use super::*;
 use crate::error::Retry;
+use crate::http::stop::tests::assert_stops;
 
 fn secure(server: &Server) -> Url {
     Url::parse(&format!("https://localhost:{}/", server.port())).unwrap()
@@ -68,11 +69,9 @@ fn a_silent_or_dripping_handshake_ends_at_the_deadline_the_connect_limit_and_a_s
         assert!(failure.error.message().starts_with("no connection within 200 ms"), "{}", failure.error);
         assert!(started.elapsed() < Duration::from_millis(450));
 
-        let call = call(10_000);
-        let stopper = stop_after(&call, 50);
-        let failure = http().send(&get(&url), &call).err().unwrap();
+        let http = http();
+        let failure = assert_stops(|stop| http.send(&get(&url), &Call { stop, ..call(10_000) }).err().unwrap());
         assert_eq!(failure.error.status(), Status::Cancelled);
-        assert!(stopper.join().unwrap().elapsed() < Duration::from_millis(100));
     }
 }
 
@@ -273,10 +272,9 @@ fn a_stop_and_a_stall_reach_a_body_under_tls() {
         request(stream);
     });
     let http = authority.http(ProxyChoice::Direct);
-    let stopped = call(10_000);
-    let stopper = stop_after(&stopped, 100);
-    assert_status(fetch_within(&http, &secure(&server), &stopped, 100), Status::Cancelled);
-    assert!(stopper.join().unwrap().elapsed() < Duration::from_millis(100));
+    let url = secure(&server);
+    let result = assert_stops(|stop| fetch_within(&http, &url, &Call { stop, ..call(10_000) }, 100));
+    assert_status(result, Status::Cancelled);
     let started = Instant::now();
     let stalled = Call { stall: Duration::from_millis(200), ..call(10_000) };
     assert_status(fetch_within(&http, &secure(&server), &stalled, 100), Status::Timeout);

@@ -393,6 +393,29 @@ fn what_is_not_http_is_protocol() {
 }
 
 #[test]
+fn an_answer_with_any_byte_changed_ends_as_an_answer_or_an_error() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;a=b\r\n01234\r\n0\r\nx: y\r\n\r\n".to_owned();
+    for answer in [ok("01234"), chunked] {
+        let whole = answer.clone().into_bytes();
+        let server = Server::new(move |peer, n| {
+            let mut bytes = whole.clone();
+            bytes[n / 8] = b"\0\n\r :0\xff~"[n % 8];
+            peer.request();
+            peer.send(bytes);
+        });
+        let http = http();
+        for _ in 0..answer.len() * 8 {
+            let started = Instant::now();
+            if let Err(error) = fetch(&http, &server.url("/")) {
+                assert!(matches!(error.status(), Status::Protocol | Status::Io), "{error}");
+            }
+            assert!(started.elapsed() < Duration::from_secs(2));
+        }
+        assert_eq!(server.connections(), answer.len() * 8);
+    }
+}
+
+#[test]
 fn a_head_that_is_too_long_is_protocol_and_not_a_lost_connection() {
     let mut heads = Vec::new();
     for kb in [31, 32, 33, 64, 70, 1000] {
