@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::dialect::{Dialect, Meaning, Outgoing, Reading, Refusal, Verb, status_of};
 use crate::error::{Error, Result, Retry, Status};
-use crate::http::{Call, Http, Method, Reply, Request, Stop, Url};
+use crate::http::{Call, Headers, Http, Method, Reply, Request, Stop, Url};
 use crate::image;
 use crate::log::{Log, LogLevel};
 use crate::options::Setup;
@@ -28,10 +28,11 @@ pub(crate) struct Api {
     poll_path: AtomicUsize,
 }
 
-/// The key, and the header value made of it.
+/// The key, and the headers of every request that carries it.
 struct Key {
     key: String,
     header: String,
+    headers: Headers,
 }
 
 #[derive(Default)]
@@ -61,23 +62,25 @@ struct Answer {
 }
 
 impl Api {
-    pub(crate) fn new(setup: &Setup, http: Http) -> Api {
-        Api {
+    pub(crate) fn new(setup: &Setup, http: Http) -> Result<Api> {
+        Ok(Api {
             base: Base::new(setup.base.clone()),
             http,
             submits: Submits::default(),
             log: setup.log.clone(),
             counters: Counters::default(),
-            key: RwLock::new(Arc::new(Key::new(&setup.dialect, &setup.key))),
+            key: RwLock::new(Arc::new(Key::new(&setup.dialect, &setup.key)?)),
             max_response_bytes: setup.max_response_bytes,
             look_stall: setup.look_stall,
             poll_path: AtomicUsize::new(0),
             dialect: setup.dialect.clone(),
-        }
+        })
     }
 
-    pub(crate) fn set_key(&self, key: &str) {
-        *self.key.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Key::new(&self.dialect, key));
+    pub(crate) fn set_key(&self, key: &str) -> Result<()> {
+        let key = Arc::new(Key::new(&self.dialect, key)?);
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = key;
+        Ok(())
     }
 
     /// The service's name for people.
@@ -205,23 +208,22 @@ impl Api {
     /// One request and its whole answer.
     fn exchange(&self, outgoing: &Outgoing, url: &Url, call: &Call) -> Result<Answer, Failed> {
         let key = self.key();
-        let profile = self.dialect.profile();
-        let mut headers: Vec<(&str, &str)> = Vec::with_capacity(8);
-        headers.push((&profile.auth.header, &key.header));
-        headers.push(("accept", "application/json"));
-        // A cached answer would show the past.
-        headers.push(("cache-control", "no-cache"));
-        if outgoing.body.is_some() {
-            headers.push(("content-type", "application/json"));
-        }
-        headers.extend(outgoing.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let with_more;
+        let headers = if outgoing.headers.is_empty() {
+            &key.headers
+        } else {
+            let more = outgoing.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let unsent = |error| Failed { error, sent: false };
+            with_more = headers(&self.dialect, &key.header, more).map_err(unsent)?;
+            &with_more
+        };
         let method = match outgoing.method {
             Verb::Get => Method::Get,
             Verb::Post => Method::Post,
             Verb::Put => Method::Put,
             Verb::Delete => Method::Delete,
         };
-        let request = Request { method, url, headers: &headers, body: outgoing.body.as_deref(), public_only: false };
+        let request = Request { method, url, headers, body: outgoing.body.as_deref(), public_only: false };
         self.counters.requests.fetch_add(1, Relaxed);
         let reply =
             self.http.send(&request, call).map_err(|failure| Failed { error: failure.error, sent: failure.sent })?;
@@ -237,12 +239,11 @@ impl Api {
 
     fn read(&self, reply: Reply) -> Result<Answer> {
         let status = reply.status();
-        let retry_after = reply.retry_after(SystemTime::now());
+        let retry_after = reply.retry_after(SystemTime::now);
         let request_id = reply.header("x-request-id").unwrap_or_default().chars().take(128).collect();
-        let redirect_origin = match reply.header("location").map(Url::parse) {
-            Some(Ok(url)) if (300..400).contains(&status) => url.origin().to_string(),
-            _ => String::new(),
-        };
+        let location = if (300..400).contains(&status) { reply.header("location") } else { None };
+        let redirect_origin = location.and_then(|link| Url::parse(link).ok()).map(|url| url.origin().to_string());
+        let redirect_origin = redirect_origin.unwrap_or_default();
         let body = reply.read_to_vec(self.max_response_bytes)?;
         Ok(Answer { status, body, retry_after, request_id, redirect_origin })
     }
@@ -382,9 +383,23 @@ struct Failed {
 }
 
 impl Key {
-    fn new(dialect: &Dialect, key: &str) -> Key {
-        Key { key: key.to_owned(), header: [&*dialect.profile().auth.prefix, key].concat() }
+    fn new(dialect: &Dialect, key: &str) -> Result<Key> {
+        let header = [&*dialect.profile().auth.prefix, key].concat();
+        let headers = headers(dialect, &header, [])?;
+        Ok(Key { key: key.to_owned(), header, headers })
     }
+}
+
+/// The headers of every request, and `more`.
+fn headers<'a>(
+    dialect: &'a Dialect,
+    key_header: &'a str,
+    more: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<Headers> {
+    // A cached answer would show the past.
+    let own =
+        [(&*dialect.profile().auth.header, key_header), ("accept", "application/json"), ("cache-control", "no-cache")];
+    Headers::new(own.into_iter().chain(more))
 }
 
 fn text(body: Vec<u8>) -> Result<String> {

@@ -101,7 +101,7 @@ impl Client {
     pub fn create(options: &Options) -> Result<Client> {
         let setup = Setup::new(options)?;
         let http = Http::new(&setup.http)?;
-        let api = Api::new(&setup, http);
+        let api = Api::new(&setup, http)?;
         Ok(Client { shared: Arc::new(Shared { api, calls: Calls::default(), setup }) })
     }
 
@@ -111,8 +111,7 @@ impl Client {
     /// `InvalidArgument` for a key that cannot be sent in a header; the old one stays.
     pub fn set_key(&self, api_key: &str) -> Result<()> {
         options::check_key(api_key)?;
-        self.shared.api.set_key(api_key);
-        Ok(())
+        self.shared.api.set_key(api_key)
     }
 
     /// Ends every call in flight with `Cancelled`, also one blocked in the network; the client stays usable.

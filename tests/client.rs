@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -77,6 +78,10 @@ fn a_task_is_submitted_waited_for_and_downloaded() {
     let asked = server.asked();
     assert_eq!(asked[0].path, "/v1/images/generations?async=true");
     assert_eq!(asked[0].body, br#"{"prompt":"a red apple"}"#);
+    for request in &asked {
+        let names: HashSet<&String> = request.headers.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), request.headers.len(), "a header came twice: {:?}", request.headers);
+    }
     assert!(asked[..4].iter().all(|a| a.header("authorization") == Some(&format!("Bearer {KEY}"))));
     assert!(asked[1..4].iter().all(|a| a.path == "/v1/tasks/img_1"));
     let image = asked.last().expect("asked");

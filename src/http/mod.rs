@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
 use ureq::config::Config;
-use ureq::http::{self, HeaderName, HeaderValue, header};
+use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, header};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, AsSendBody, Proxy};
 
@@ -89,12 +89,57 @@ pub(crate) enum Method {
 pub(crate) struct Request<'a> {
     pub(crate) method: Method,
     pub(crate) url: &'a Url,
-    /// Names in any case. Framing (Host, Content-Length and their like) is not the caller's.
-    pub(crate) headers: &'a [(&'a str, &'a str)],
+    pub(crate) headers: &'a Headers,
     pub(crate) body: Option<&'a [u8]>,
     /// The host must be on the public internet, judged by the address that is connected to. Through a proxy, which looks the
     /// name up itself, only a literal address and `localhost` can be judged.
     pub(crate) public_only: bool,
+}
+
+/// Headers of requests, checked once for as many requests as there are.
+pub(crate) struct Headers {
+    /// Those that every request of ours has stand in it already, so that no request makes it grow.
+    map: HeaderMap,
+    /// Their length as they are sent.
+    bytes: usize,
+}
+
+impl Headers {
+    /// Names in any case. Framing (Host, Content-Length and their like) is not the caller's.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a header that cannot be sent; never shows it.
+    pub(crate) fn new<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Headers> {
+        let mut map = HeaderMap::with_capacity(8);
+        // ureq sets these where they are missing, and works the host out anew each time: a tenth of all that a request costs.
+        map.insert(header::HOST, HeaderValue::from_static(""));
+        map.insert(header::USER_AGENT, HeaderValue::from_static(""));
+        map.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let mut bytes = 0;
+        for (name, value) in headers {
+            bytes += name.len() + value.len() + 4;
+            let odd = |what| Error::invalid(format!("a header {what}"));
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| odd("name is not an HTTP token"))?;
+            if FRAMING.contains(&name) {
+                return Err(odd("that frames the request cannot be set"));
+            }
+            let mut value = plain(value).ok_or_else(|| odd("value must be one line of visible ASCII"))?;
+            value.set_sensitive(true);
+            map.append(name, value);
+        }
+        Ok(Headers { map, bytes })
+    }
+
+    /// Those of one request.
+    fn of_request(&self, host: HeaderValue, user_agent: HeaderValue) -> HeaderMap {
+        let mut map = self.map.clone();
+        for (name, value) in [(header::HOST, host), (header::USER_AGENT, user_agent)] {
+            if let Some(place) = map.get_mut(name) {
+                *place = value;
+            }
+        }
+        map
+    }
 }
 
 /// Until when, and who may end it.
@@ -274,26 +319,10 @@ fn build<B>(request: &Request<'_>, body: B, user_agent: HeaderValue) -> Result<h
     let mut built = http::Request::new(body);
     *built.method_mut() = method;
     *built.uri_mut() = request.url.uri().clone();
-    let headers = built.headers_mut();
-    headers.reserve(3 + request.headers.len());
-    // ureq sets these where they are missing, and works the host out anew each time: a tenth of all that a request costs.
     let host = HeaderValue::from_str(request.url.host_and_port());
-    headers.insert(header::HOST, host.map_err(|_| Error::invalid("the address has no host"))?);
-    headers.insert(header::USER_AGENT, user_agent);
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    let mut bytes = request.url.as_str().len();
-    for (name, value) in request.headers {
-        bytes += name.len() + value.len() + 4;
-        let odd = |what| Error::invalid(format!("a header {what}"));
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| odd("name is not an HTTP token"))?;
-        if FRAMING.contains(&name) {
-            return Err(odd("that frames the request cannot be set"));
-        }
-        let mut value = plain(value).ok_or_else(|| odd("value must be one line of visible ASCII"))?;
-        value.set_sensitive(true);
-        headers.append(name, value);
-    }
-    if bytes > MAX_REQUEST_HEAD_BYTES {
+    let host = host.map_err(|_| Error::invalid("the address has no host"))?;
+    *built.headers_mut() = request.headers.of_request(host, user_agent);
+    if request.url.as_str().len() + request.headers.bytes > MAX_REQUEST_HEAD_BYTES {
         return Err(Error::invalid("the address and the headers are longer than 15 KB together"));
     }
     Ok(built)

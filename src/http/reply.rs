@@ -128,14 +128,14 @@ impl Reply {
     }
 
     /// How long the service asks to wait: the longest of its wishes. What cannot be read is no wish.
-    pub(crate) fn retry_after(&self, now: SystemTime) -> Option<Duration> {
+    pub(crate) fn retry_after(&self, now: impl Fn() -> SystemTime) -> Option<Duration> {
         let wish = |text: &str| {
             let text = text.trim();
             if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
                 return Some(Duration::from_secs(text.parse::<u64>().map_or(A_YEAR, |seconds| seconds.min(A_YEAR))));
             }
             let at = httpdate::parse_http_date(text).ok()?;
-            Some(at.duration_since(now).unwrap_or_default().min(Duration::from_secs(A_YEAR)))
+            Some(at.duration_since(now()).unwrap_or_default().min(Duration::from_secs(A_YEAR)))
         };
         const A_YEAR: u64 = 366 * 24 * 3600;
         let wishes = self.parts.headers.get_all(header::RETRY_AFTER).iter();

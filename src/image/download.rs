@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::inspect::Inspector;
 use super::link::{self, ImageHosts};
 use crate::error::{Error, Result, Retry, Status};
-use crate::http::{Call, Framing, Http, Method, Reply, Request, Scheme, Stop, Url};
+use crate::http::{Call, Framing, Headers, Http, Method, Reply, Request, Scheme, Stop, Url};
 use crate::picture::PictureInfo;
 
 /// Redirects followed for one image.
@@ -175,7 +175,7 @@ impl Download<'_> {
             stall: self.stall,
             stall_before_answer: true,
         };
-        let headers = [("accept", "image/*,*/*;q=0.5")];
+        let headers = Headers::new([("accept", "image/*,*/*;q=0.5")])?;
         let request = Request { method: Method::Get, url, headers: &headers, body: None, public_only };
         self.requests.fetch_add(1, Relaxed);
         self.http.send(&request, &call).map_err(|failure| failure.error)
@@ -203,7 +203,7 @@ fn refused(url: &Url, reply: &Reply) -> Error {
         408 | 425 | 429 | 500.. => {
             let word = if status == 429 { Status::RateLimited } else { Status::Server };
             let error = Error::new(word, format!("{host} cannot give the image now (HTTP {status})"));
-            match reply.retry_after(SystemTime::now()) {
+            match reply.retry_after(SystemTime::now) {
                 Some(pause) => error.with_retry(Retry::After(pause)),
                 None if status == 429 => error.with_retry(Retry::After(Duration::from_secs(5))),
                 None => error,

@@ -6,11 +6,11 @@ mod time;
 mod tls;
 mod wire;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use self::server::Server;
-use super::{Call, Failure, Http, Method, ProxyChoice, Reply, Request, Settings, Stop, Url};
+use super::{Call, Failure, Headers, Http, Method, ProxyChoice, Reply, Request, Settings, Stop, Url};
 use crate::error::{Error, Result, Status};
 
 fn settings() -> Settings {
@@ -33,18 +33,15 @@ fn call(ms: u64) -> Call {
     Call { stop: Stop::new(), deadline: Instant::now() + limit, stall: limit, stall_before_answer: true }
 }
 
+static NO_HEADERS: LazyLock<Headers> = LazyLock::new(|| Headers::new([]).unwrap());
+static OF_JSON: LazyLock<Headers> = LazyLock::new(|| Headers::new([("content-type", "application/json")]).unwrap());
+
 fn get(url: &Url) -> Request<'_> {
-    Request { method: Method::Get, url, headers: &[], body: None, public_only: false }
+    Request { method: Method::Get, url, headers: &NO_HEADERS, body: None, public_only: false }
 }
 
 fn post<'a>(url: &'a Url, body: &'a [u8]) -> Request<'a> {
-    Request {
-        method: Method::Post,
-        url,
-        headers: &[("content-type", "application/json")],
-        body: Some(body),
-        public_only: false,
-    }
+    Request { method: Method::Post, url, headers: &OF_JSON, body: Some(body), public_only: false }
 }
 
 fn send(http: &Http, request: &Request<'_>) -> Result<Reply, Failure> {

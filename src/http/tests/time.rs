@@ -315,8 +315,8 @@ fn a_proxy_carries_the_call_and_sees_no_key() {
     let http = through(&proxy, "user:pass@");
     let url = Url::parse("http://api.example/").unwrap();
     for _ in 0..3 {
-        let reply =
-            send(&http, &Request { headers: &[("authorization", "key")], public_only: true, ..get(&url) }).unwrap();
+        let headers = Headers::new([("authorization", "key")]).unwrap();
+        let reply = send(&http, &Request { headers: &headers, public_only: true, ..get(&url) }).unwrap();
         assert_eq!(reply.read_to_vec(10).unwrap(), b"{}");
     }
     assert_eq!((proxy.connections(), http.helper_threads()), (1, 0));
