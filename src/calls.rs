@@ -78,7 +78,8 @@ impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         let mut state = self.calls.lock();
         state.stops.retain(|stop| !Arc::ptr_eq(stop, &self.stop));
-        if state.stops.is_empty() {
+        // A close waits and nobody else does; waking nobody is a system call all the same.
+        if state.closed && state.stops.is_empty() {
             self.calls.ended.notify_all();
         }
     }

@@ -42,12 +42,10 @@ impl Base {
     /// The address of a path of the API: the longest tail of the base path that is the head of `path` stands once.
     pub(crate) fn url(&self, path: &str) -> Result<Url> {
         let bare = path.split('?').next().unwrap_or_default();
-        let head: Vec<&str> = bare.split('/').skip(1).collect();
-        let overlap = (0..=self.segments.len().min(head.len()))
-            .rev()
-            .find(|n| self.segments[self.segments.len() - n..].iter().eq(head[..*n].iter()))
-            .unwrap_or(0);
-        let kept = &self.segments[..self.segments.len() - overlap];
+        let is_head = |tail: &[String]| bare.split('/').skip(1).take(tail.len()).eq(tail.iter());
+        let kept =
+            (0..=self.segments.len()).find(|kept| is_head(&self.segments[*kept..])).unwrap_or(self.segments.len());
+        let kept = &self.segments[..kept];
         let url = if kept.is_empty() {
             self.url.with_path_and_query(path)
         } else {
@@ -61,10 +59,10 @@ impl Base {
         if task_ref.bytes().any(|b| b.is_ascii_control() || b == b' ') {
             return Err(Error::invalid("the task reference holds a control character or a space"));
         }
-        let lower = task_ref.get(..8).unwrap_or(task_ref).to_ascii_lowercase();
+        let begins_with = |head: &str| task_ref.get(..head.len()).is_some_and(|own| own.eq_ignore_ascii_case(head));
         if task_ref.starts_with('/') {
             self.path_target(dialect, task_ref)
-        } else if lower.starts_with("http://") || lower.starts_with("https://") {
+        } else if begins_with("http://") || begins_with("https://") {
             self.address_target(dialect, task_ref)
         } else {
             dialect.check_id(task_ref)?;

@@ -11,7 +11,7 @@ pub(crate) fn resolve(link: &str, api: &Url) -> Option<String> {
     let url = if let Some(rest) = link.strip_prefix("//") {
         Url::parse(&format!("{}://{rest}", scheme_word(api))).ok()?
     } else if link.starts_with('/') {
-        api.with_path_and_query(link).ok()?
+        return api.text_with(link).ok();
     } else {
         Url::parse(link).ok()?
     };
