@@ -185,6 +185,22 @@ fn a_c_program_is_warned_that_it_drops_the_status_of_a_call_that_can_fail() {
 }
 
 #[test]
+fn a_cpp_program_sets_its_structs_up_in_two_steps() {
+    if !has("c++") {
+        return;
+    }
+    let source = "#include \"imgtask.h\"\n#include <cstdio>\nint main() {\n    imgtask_provider_info provider = {};\n    \
+                  provider.struct_size = sizeof provider;\n    imgtask_status status = imgtask_provider_get(0, &provider);\n    \
+                  std::printf(\"%d %s\", status == IMGTASK_STATUS_OK, provider.name);\n}\n";
+    let program = scratch().join("two-steps");
+    let mut command = cc("c++ -std=c++11 -Wall -Wextra -Werror");
+    command.arg(source_file("two-steps.cpp", source)).arg("-o").arg(&program);
+    command.arg("-L").arg(lib_dir()).arg("-limgtask").arg(format!("-Wl,-rpath,{}", lib_dir().display()));
+    run_ok(&mut command, MINUTE);
+    assert_eq!(run_ok(&mut Command::new(program), MINUTE), "1 dimilinks");
+}
+
+#[test]
 fn luajit_reads_the_header_and_calls_the_library() {
     if !has("luajit") {
         return;

@@ -3,6 +3,9 @@
 use std::ffi::CStr;
 use std::ptr;
 
+use super::client::{
+    imgtask_client, imgtask_client_close, imgtask_client_create, imgtask_client_free, imgtask_client_options,
+};
 use super::error::{imgtask_error_free, imgtask_error_message};
 use super::sized::{Place, SizedStruct, read, sized_struct};
 use super::text::Arena;
@@ -19,6 +22,27 @@ fn a_panic_becomes_a_status_with_its_place_and_without_its_words() {
     unsafe { imgtask_error_free(error) };
     assert!(message.contains("tests.rs:"), "{message}");
     assert!(!message.contains("secret"), "{message}");
+}
+
+#[test]
+fn a_panic_in_a_call_closes_the_client() {
+    let options = imgtask_client_options {
+        struct_size: size_of::<imgtask_client_options>(),
+        provider: c"dimilinks".as_ptr(),
+        api_key: c"key".as_ptr(),
+        // SAFETY: numbers and pointers only.
+        ..unsafe { std::mem::zeroed() }
+    };
+    let mut client: *mut imgtask_client = ptr::null_mut();
+    // SAFETY: the client is used as the header asks, and freed once.
+    unsafe {
+        assert_eq!(imgtask_client_create(&raw const options, &raw mut client, ptr::null_mut()), Status::Ok);
+        assert_eq!(guard_client(client, Out::nowhere(), |_| panic!("a bug")), Status::Panic);
+        let looked = guard_client(client, Out::nowhere(), |client| client.core.fetch("task_1").map(drop));
+        assert_eq!(looked, Status::Closed);
+        assert_eq!(imgtask_client_close(client, 0), Status::Ok);
+        imgtask_client_free(client);
+    }
 }
 
 #[test]
