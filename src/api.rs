@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::dialect::{Dialect, Meaning, Outgoing, Reading, Refusal, Verb, status_of};
+use crate::dialect::{Dialect, ImageAuth, Meaning, Outgoing, Reading, Refusal, Verb, status_of};
 use crate::error::{Error, Result, Retry, Status};
 use crate::http::{Call, Headers, Http, Method, Reply, Request, Stop, Url};
 use crate::image;
@@ -29,7 +29,7 @@ pub(crate) struct Api {
 }
 
 /// The key, and the headers of every request that carries it.
-struct Key {
+pub(crate) struct Key {
     key: String,
     header: String,
     headers: Headers,
@@ -100,6 +100,12 @@ impl Api {
         Ok(target)
     }
 
+    /// The header that image links on the API's own origin want, where they want one.
+    pub(crate) fn image_auth<'a>(&'a self, key: &'a Key) -> Option<(&'a str, &'a str)> {
+        let profile = self.dialect.profile();
+        (profile.read.images.auth == ImageAuth::SameOrigin).then_some((&*profile.auth.header, key.header.as_str()))
+    }
+
     /// One look at a task.
     pub(crate) fn look(&self, target: &Target, stop: &Arc<Stop>, deadline: Instant) -> Result<Look> {
         let call = Call { stop: stop.clone(), deadline, stall: self.look_stall, stall_before_answer: true };
@@ -152,7 +158,6 @@ impl Api {
         if !task.id.is_empty() && !task.state.is_final() {
             self.submits.remember(&task.id, &task.poll_ref, Instant::now());
         }
-        self.log.line(LogLevel::Info, || format!("{}: submitted task {}", self.title(), task.id));
         Ok(task)
     }
 
@@ -343,7 +348,7 @@ impl Api {
         without_secrets(text, &self.key().key)
     }
 
-    fn key(&self) -> Arc<Key> {
+    pub(crate) fn key(&self) -> Arc<Key> {
         self.key.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

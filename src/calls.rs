@@ -60,10 +60,6 @@ impl Calls {
         true
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closed
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.lock().stops.len()
     }

@@ -11,6 +11,7 @@ use crate::dialect::{Confidence, Dialect};
 use crate::error::{Error, Result, Status};
 use crate::http::{Http, Url};
 use crate::image::{self, Download, Inspector, NewFile, Sink};
+use crate::log::{self, LogLevel};
 use crate::options::{self, Options, Setup};
 use crate::picture::{Picture, PictureInfo, SavedPicture};
 use crate::task::{Image, Task};
@@ -150,9 +151,11 @@ impl Client {
     /// # Errors
     /// `InvalidArgument` for a request that is no JSON object; `SubmitUnknown`; what the service answered.
     pub fn submit(&self, request_json: &str) -> Result<Task> {
-        let call = self.shared.calls.enter()?;
-        let deadline = Instant::now() + self.shared.setup.submit_timeout;
-        self.shared.api.submit(request_json, &call.stop, deadline)
+        self.told("submit", || {
+            let call = self.shared.calls.enter()?;
+            let deadline = Instant::now() + self.shared.setup.submit_timeout;
+            self.shared.api.submit(request_json, &call.stop, deadline)
+        })
     }
 
     /// One look. A task that failed is `Ok` with state `Failed`.
@@ -160,10 +163,12 @@ impl Client {
     /// # Errors
     /// `InvalidArgument` for a reference that is none; what the network or the service answered.
     pub fn fetch(&self, task_ref: &str) -> Result<Task> {
-        let call = self.shared.calls.enter()?;
-        let target = self.shared.api.target(task_ref)?;
-        let deadline = Instant::now() + self.shared.setup.request_timeout;
-        Ok(self.shared.api.look(&target, &call.stop, deadline)?.task)
+        self.told("fetch", || {
+            let call = self.shared.calls.enter()?;
+            let target = self.shared.api.target(task_ref)?;
+            let deadline = Instant::now() + self.shared.setup.request_timeout;
+            Ok(self.shared.api.look(&target, &call.stop, deadline)?.task)
+        })
     }
 
     /// Looks until the task is final or the time is over. `Ok` for every final state.
@@ -181,16 +186,18 @@ impl Client {
 
     /// As [`Client::wait`], and calls `on_look` on this thread after every look that was understood.
     pub fn wait_with(&self, task_ref: &str, timeout: Option<Duration>, on_look: &mut dyn FnMut(&Task)) -> Result<Task> {
-        let call = self.shared.calls.enter()?;
-        let target = self.shared.api.target(task_ref)?;
-        let wait = Wait {
-            api: &self.shared.api,
-            timing: &self.shared.setup.timing,
-            request_timeout: self.shared.setup.request_timeout,
-            stop: &call.stop,
-            target: &target,
-        };
-        wait.run(timeout.unwrap_or(self.shared.setup.wait_timeout), on_look)
+        self.told("wait", || {
+            let call = self.shared.calls.enter()?;
+            let target = self.shared.api.target(task_ref)?;
+            let wait = Wait {
+                api: &self.shared.api,
+                timing: &self.shared.setup.timing,
+                request_timeout: self.shared.setup.request_timeout,
+                stop: &call.stop,
+                target: &target,
+            };
+            wait.run(timeout.unwrap_or(self.shared.setup.wait_timeout), on_look)
+        })
     }
 
     /// Asks the provider to cancel.
@@ -198,10 +205,12 @@ impl Client {
     /// # Errors
     /// `Unsupported` where the dialect has no such call; `Rejected` when the service does not cancel this task: it goes on.
     pub fn cancel_task(&self, task_ref: &str) -> Result<Task> {
-        let call = self.shared.calls.enter()?;
-        let target = self.shared.api.target(task_ref)?;
-        let deadline = Instant::now() + self.shared.setup.request_timeout;
-        self.shared.api.cancel(&target, &call.stop, deadline)
+        self.told("cancel", || {
+            let call = self.shared.calls.enter()?;
+            let target = self.shared.api.target(task_ref)?;
+            let deadline = Instant::now() + self.shared.setup.request_timeout;
+            self.shared.api.cancel(&target, &call.stop, deadline)
+        })
     }
 
     /// The bytes of one image (`image_index` counts `task.images`).
@@ -238,7 +247,29 @@ impl Client {
             Some(text) => self.take_inline(text, sink),
             None => self.fetch_linked(task, image, &call, sink),
         };
+        let log = &self.shared.api.log;
+        match &fetched {
+            Ok(info) => log.line(LogLevel::Info, || format!("download: {} bytes of task {}", info.len, task.id)),
+            Err(error) => log.line(LogLevel::Warn, || format!("download: {}: {error}", error.status())),
+        }
         fetched.map_err(|error| error.with_task_id(&task.id))
+    }
+
+    /// Tells the log how a call about a task ended.
+    fn told(&self, what: &str, call: impl FnOnce() -> Result<Task>) -> Result<Task> {
+        let result = call();
+        let log = &self.shared.api.log;
+        match &result {
+            Ok(task) => log.line(LogLevel::Info, || format!("{what}: {}", log::task_line(task))),
+            Err(error) => log.line(LogLevel::Warn, || format!("{what}: {}: {error}", error.status())),
+        }
+        result
+    }
+
+    /// Tells the log of a bug that the C ABI caught, and closes the client.
+    pub(crate) fn broke(&self, error: &Error) {
+        self.shared.api.log.line(LogLevel::Error, || error.message().to_owned());
+        self.close(Duration::ZERO);
     }
 
     fn take_inline(&self, text: &str, sink: &mut dyn Sink) -> Result<PictureInfo> {
@@ -252,6 +283,7 @@ impl Client {
     /// Links expire, and a service mints a new one at every look: one that is refused is renewed once.
     fn fetch_linked(&self, task: &Task, image: &Image, call: &InFlight, sink: &mut dyn Sink) -> Result<PictureInfo> {
         let Shared { api, setup, .. } = &*self.shared;
+        let key = api.key();
         let download = Download {
             http: &api.http,
             stop: &call.stop,
@@ -262,6 +294,7 @@ impl Client {
             rebase: api.dialect.profile().read.images.rebase.as_deref(),
             requests: &api.counters.requests,
             bytes_received: &api.counters.bytes_received,
+            auth: api.image_auth(&key),
         };
         let expired = match download.fetch(&address(image.url())?, sink) {
             Err(error) if error.status() == Status::LinkExpired && !task.id.is_empty() => error,

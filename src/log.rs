@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::task::Task;
+
 /// How much the log is told; each level holds the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[repr(u32)]
@@ -11,13 +13,13 @@ pub enum LogLevel {
     /// Nothing.
     #[default]
     Off = 0,
-    /// What failed for good.
+    /// Bugs of the library.
     Error = 1,
-    /// What is unusual and was dealt with.
+    /// Calls that failed, and what is unusual about a service.
     Warn = 2,
-    /// Submits, ends of waits, downloads.
+    /// Calls that ended well.
     Info = 3,
-    /// Every look.
+    /// Every look, and every exchange with the service.
     Debug = 4,
 }
 
@@ -47,5 +49,14 @@ impl Log {
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Log").field("level", &self.level).finish_non_exhaustive()
+    }
+}
+
+/// A task in one line.
+pub(crate) fn task_line(task: &Task) -> String {
+    let Task { id, state, progress, provider_status, .. } = task;
+    match progress {
+        0.. => format!("task {id} is {state} ({provider_status}), {progress} %"),
+        _ => format!("task {id} is {state} ({provider_status})"),
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::api::{Api, Look};
 use crate::error::{Error, Result, Retry, Status};
 use crate::http::Stop;
-use crate::log::LogLevel;
+use crate::log::{self, LogLevel};
 use crate::poll::{End, Jitter, Seen, Step, Timing, Watch};
 use crate::reference::Target;
 use crate::task::Task;
@@ -61,7 +61,10 @@ impl Wait<'_> {
             // Zero is one look, however long it takes; otherwise the call is back by its deadline.
             let limit = if timeout.is_zero() { limit } else { limit.min(deadline) };
             let seen = match self.api.look(self.target, self.stop, limit) {
-                Ok(look) => known.take(look, on_look),
+                Ok(look) => {
+                    self.api.log.line(LogLevel::Debug, || format!("look: {}", log::task_line(&look.task)));
+                    known.take(look, on_look)
+                }
                 Err(error) if error.status() == Status::Cancelled => return Err(self.cancelled(known)),
                 Err(error) => known.fail(error),
             };
@@ -78,7 +81,6 @@ impl Wait<'_> {
         let Known { task, error, .. } = known;
         let task = task.unwrap_or_else(|| Task::unseen(&self.target.id, &self.target.id));
         let title = self.api.title();
-        self.api.log.line(LogLevel::Info, || format!("{title}: the wait for {} ended: {end:?}", self.name()));
         let lost = || Error::new(Status::Timeout, format!("{title}: {} could not be looked at", self.name()));
         match end {
             End::Final => Ok(task),

@@ -24,7 +24,7 @@ use serde_json::Value;
 use crate::error::Result;
 use crate::task::{FailureAction, State};
 
-pub(crate) use profile::{Confidence, ImageAuth, Meaning, Profile, Timing, Verb};
+pub(crate) use profile::{Confidence, ImageAuth, Meaning, Profile, Verb};
 pub(crate) use reading::Reading;
 pub(crate) use refusal::{Refusal, status_of};
 pub(crate) use request::Outgoing;

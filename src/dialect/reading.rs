@@ -66,14 +66,11 @@ impl Dialect {
         self.refused(view, body, question, id.is_empty() && status.is_none())?;
 
         let known = status.as_deref().map(|word| look_up(&self.words, STATES, word));
-        let mut images = Vec::new();
         let mut state = match known {
             Some(known) => known.unwrap_or_default(),
             None if question == Question::Look => self.profile.read.absent.0,
-            None => {
-                images = view.images(body);
-                if images.is_empty() { State::Queued } else { State::Succeeded }
-            }
+            None if view.images(body).is_empty() => State::Queued,
+            None => State::Succeeded,
         };
         if view.is_set(Field::CancelledIf) && state != State::Succeeded {
             state = State::Cancelled;
@@ -81,19 +78,16 @@ impl Dialect {
         if view.is_set(Field::FailedIf) && (state == State::Succeeded || status.is_none()) {
             state = State::Failed;
         }
-        if state != State::Succeeded {
-            images.clear();
-        } else if images.is_empty() {
-            images = view.images(body);
-        }
-        if question == Question::Submit && id.is_empty() && status.is_none() && images.is_empty() {
+        let follow = text(view.value_or_outer(Field::Follow));
+        if question == Question::Submit && !state.is_final() && id.is_empty() && follow.is_empty() {
             let message = "the service's answer names neither a task nor an image";
             return Err(Error::new(Status::BadResponse, message));
         }
 
+        let images = if state == State::Succeeded { view.images(body) } else { Vec::new() };
         let status = status.map_or_else(String::new, |word| word.into_owned());
         let failure = (state.is_final() && state != State::Succeeded).then(|| self.failure(view, &status));
-        let mut task = Task::unseen(id, text(view.value_or_outer(Field::Follow)));
+        let mut task = Task::unseen(id, follow);
         task.progress = self.progress(view.value(Field::Progress), state);
         task.created_at = view.value(Field::CreatedAt).time();
         task.completed_at = if state.is_final() { view.value(Field::CompletedAt).time() } else { 0 };
@@ -161,11 +155,8 @@ impl Dialect {
 
     /// What helps, by the code, else by the class of error, else by the status word.
     pub(crate) fn action_for(&self, code: &str, kind: &str, status: &str) -> FailureAction {
-        let words = [code, kind, status].into_iter();
-        words
-            .map(|word| look_up(&self.actions, ACTIONS, word))
-            .find_map(|found| found)
-            .unwrap_or(FailureAction::Resubmit)
+        let known = [code, kind, status].into_iter().find_map(|word| look_up(&self.actions, ACTIONS, word));
+        known.unwrap_or(FailureAction::Resubmit)
     }
 }
 
@@ -176,14 +167,10 @@ fn text(value: Value<'_>) -> String {
 
 /// The task's own, else that of its first image.
 fn revised_prompt(view: &View<'_, '_>, images: &[Image]) -> String {
+    let of_image = || images.iter().map(|image| &image.revised_prompt).find(|prompt| !prompt.is_empty());
     match view.value(Field::RevisedPrompt).text() {
         Some(prompt) => prompt.into_owned(),
-        None => images
-            .iter()
-            .map(|image| &image.revised_prompt)
-            .find(|prompt| !prompt.is_empty())
-            .cloned()
-            .unwrap_or_default(),
+        None => of_image().cloned().unwrap_or_default(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ureq::http::response::Parts;
 use ureq::http::uri::Authority;
-use ureq::http::{HeaderName, Response, Version, header};
+use ureq::http::{Response, Version, header};
 use ureq::{Body, BodyReader};
 
 use super::fault;
@@ -142,11 +142,6 @@ impl Reply {
         wishes.filter_map(|value| wish(value.to_str().ok()?)).max()
     }
 
-    /// The service's clock when it answered.
-    pub(crate) fn date(&self) -> Option<SystemTime> {
-        self.known(header::DATE).and_then(|text| httpdate::parse_http_date(text).ok())
-    }
-
     /// The whole body, with room for one byte more.
     ///
     /// # Errors
@@ -242,10 +237,6 @@ impl Reply {
         }
         let text = format!("{} sent its answer compressed, which was not asked for", self.host);
         Err(Error::new(Status::Protocol, text).with_http_status(self.status()))
-    }
-
-    fn known(&self, name: HeaderName) -> Option<&str> {
-        self.parts.headers.get(name)?.to_str().ok()
     }
 
     fn too_large(&self, limit: u64) -> Error {

@@ -141,10 +141,6 @@ impl Url {
     }
 
     /// What follows the `?`, `None` without one.
-    pub(crate) fn query(&self) -> Option<&str> {
-        self.path_and_query().split_once('?').map(|(_, query)| query)
-    }
-
     pub(crate) fn origin(&self) -> Origin {
         Origin { scheme: self.scheme, host: self.host().to_owned(), port: self.port }
     }
@@ -338,7 +334,7 @@ mod tests {
         let url = Url::parse("HTTPS://API.Example.com:443/v1/Tasks/7?sig=%2F+a&b=#top").unwrap();
         assert_eq!(url.as_str(), "https://api.example.com/v1/Tasks/7?sig=%2F+a&b=");
         assert_eq!((url.scheme(), url.host(), url.port()), (Scheme::Https, "api.example.com", 443));
-        assert_eq!((url.path(), url.query()), ("/v1/Tasks/7", Some("sig=%2F+a&b=")));
+        assert_eq!((url.path(), url.path_and_query()), ("/v1/Tasks/7", "/v1/Tasks/7?sig=%2F+a&b="));
         assert_eq!(url.origin().to_string(), "https://api.example.com");
         assert_eq!(url.without_query(), "https://api.example.com/v1/Tasks/7");
         assert_eq!(format!("{url:?}"), "Url(https://api.example.com/v1/Tasks/7)");

@@ -1,4 +1,5 @@
-//! An address becomes bytes in a sink. No header of the API goes along: the key stays at the API's own origin.
+//! An address becomes bytes in a sink. No header of the API goes along: the key stays at the API's own origin, and there
+//! too it is sent only where the dialect says that image links want it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -68,6 +69,8 @@ pub(crate) struct Download<'a> {
     pub(crate) requests: &'a AtomicU64,
     /// Counts the body bytes received.
     pub(crate) bytes_received: &'a AtomicU64,
+    /// The header of the key, where the dialect says that images on the API's own origin want it.
+    pub(crate) auth: Option<(&'a str, &'a str)>,
 }
 
 impl Download<'_> {
@@ -139,9 +142,14 @@ impl Download<'_> {
                         let message = format!("{} redirects from https to plain http", url.origin());
                         return Err(Error::new(Status::Blocked, message));
                     }
+                    reply.drain();
                     url = next;
                 }
-                _ => return Err(refused(&url, &reply)),
+                _ => {
+                    let error = refused(&url, &reply);
+                    reply.drain();
+                    return Err(error);
+                }
             }
         }
         let message = format!("{} redirects more than {MAX_HOPS} times", url.origin());
@@ -175,7 +183,9 @@ impl Download<'_> {
             stall: self.stall,
             stall_before_answer: true,
         };
-        let headers = Headers::new([("accept", "image/*,*/*;q=0.5")])?;
+        let mut headers = vec![("accept", "image/*,*/*;q=0.5")];
+        headers.extend(self.auth.filter(|_| url.same_origin(self.api)));
+        let headers = Headers::new(headers)?;
         let request = Request { method: Method::Get, url, headers: &headers, body: None, public_only };
         self.requests.fetch_add(1, Relaxed);
         self.http.send(&request, &call).map_err(|failure| failure.error)

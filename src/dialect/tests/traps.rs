@@ -132,7 +132,13 @@ fn a_submit_with_data_is_finished_with_and_without_an_id() {
 
 #[test]
 fn a_submit_with_neither_task_nor_image_is_no_answer() {
-    for body in ["{}", r#"{"created":1,"data":[]}"#, r#"{"data":[{"url":""}]}"#] {
+    for body in [
+        "{}",
+        r#"{"created":1,"data":[]}"#,
+        r#"{"data":[{"url":""}]}"#,
+        r#"{"status":"pending"}"#,
+        r#"{"status":"odd"}"#,
+    ] {
         let error = builtin("lemondata").read_submit(body.to_owned()).expect_err(body);
         assert_eq!(error.status(), Status::BadResponse, "{body}");
     }

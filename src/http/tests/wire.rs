@@ -477,7 +477,6 @@ fn the_head_can_be_read() {
     let reply = send(&http(), &get(&url)).unwrap();
     assert_eq!(reply.header("x-request-id"), Some("r1"));
     assert_eq!((reply.header("x-odd"), reply.header("x-none"), reply.header("not a name")), (None, None, None));
-    assert_eq!(reply.date().unwrap(), std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
     assert_eq!(reply.content_length(), Some(2));
 }
 
