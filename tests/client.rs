@@ -264,7 +264,8 @@ fn not_found_right_after_the_own_submit_is_not_yet_found() {
 
 #[test]
 fn a_lost_answer_to_a_submit_is_unknown_and_the_request_was_sent_once() {
-    let lost: [(&str, fn() -> Answer); 4] = [
+    type Lost = fn() -> Answer;
+    let lost: [(&str, Lost); 4] = [
         ("hang-up", || Answer::HangUp),
         ("half a head", || Answer::Last(b"HTTP/1.1 200 OK\r\nConte".to_vec())),
         ("half a body", || Answer::Last(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"task".to_vec())),
@@ -487,7 +488,9 @@ fn an_image_is_saved_whole_under_its_name() {
 #[test]
 fn what_is_no_whole_image_leaves_no_file() {
     let head = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n";
-    let lies: [(&str, fn(&[u8]) -> Answer, Status); 4] = [
+    type Lie = fn(&[u8]) -> Answer;
+    let lies: [(&str, Lie, Status); 5] = [
+        ("half of it, honestly measured", |_| typed("image/png", &PNG[..40]), Status::BadImage),
         ("a page", |_| typed("image/png", b"<html>not an image at all</html>"), Status::BadImage),
         ("nothing", |_| typed("image/png", b""), Status::BadImage),
         ("expired", |_| Answer::Json(403, String::new()), Status::LinkExpired),

@@ -27,7 +27,6 @@ mod text;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::error::{Error, Result, Status};
 use client::imgtask_client;
@@ -65,11 +64,9 @@ unsafe fn guard_client(
         let client: Arc<imgtask_client> = unsafe { handle::share(client, "client") }?;
         client.admit()?;
         let result = contain(|| body(&client));
-        if result.as_ref().is_err_and(|failure| failure.status() == Status::Panic) {
+        if let Some(bug) = result.as_ref().err().filter(|failure| failure.status() == Status::Panic) {
             // A second panic on the way out changes nothing: the first one is reported.
-            free(|| {
-                client.core.close(Duration::ZERO);
-            });
+            free(|| client.core.broke(bug));
         }
         result
     })

@@ -8,8 +8,8 @@ use crate::picture::PictureInfo;
 
 /// So many bytes tell every format.
 const MAGIC_BYTES: usize = 16;
-/// So many last bytes tell every end.
-const TAIL_BYTES: usize = 12;
+/// The end of an image is looked for in so many last bytes.
+const TAIL_BYTES: usize = 4 * 1024;
 
 /// Fed with an image piece by piece; keeps its head, its tail and its fingerprint, never the whole.
 pub(crate) struct Inspector {
@@ -45,8 +45,8 @@ impl Inspector {
         Ok(())
     }
 
-    /// The verdict on the whole. `framed` says that the transport itself proved the length; otherwise the image must show
-    /// its own end.
+    /// The verdict on the whole. An image must show its own end where its format has one. `framed` says that the transport
+    /// itself proved the length; otherwise nothing may follow that end.
     pub(crate) fn finish(mut self, declared_media_type: String, framed: bool) -> Result<PictureInfo> {
         if self.len == 0 {
             return Err(Error::new(Status::BadImage, "the image is empty"));
@@ -55,14 +55,14 @@ impl Inspector {
             Some(format) => format,
             None => self.tell_format()?,
         };
-        if !framed {
-            match format.is_whole(&self.head, &self.tail, self.len) {
-                Some(true) => {}
-                Some(false) => return Err(Error::new(Status::Io, "the connection ended before the image did")),
-                None => {
-                    let message = "the image came without a length, and its format has no end that proves it whole";
-                    return Err(Error::new(Status::BadImage, message));
-                }
+        match format.is_whole(&self.head, &self.tail, self.len, !framed) {
+            Some(true) => {}
+            None if framed => {}
+            Some(false) if framed => return Err(Error::new(Status::BadImage, "the image is cut: its end is missing")),
+            Some(false) => return Err(Error::new(Status::Io, "the connection ended before the image did")),
+            None => {
+                let message = "the image came without a length, and its format has no end that proves it whole";
+                return Err(Error::new(Status::BadImage, message));
             }
         }
         let (width, height) = format.size(&self.head).unwrap_or_default();
@@ -125,9 +125,11 @@ mod tests {
     }
 
     #[test]
-    fn an_image_cut_anywhere_is_refused_unless_its_length_was_proved() {
+    fn an_image_cut_anywhere_is_refused_also_where_its_length_was_proved() {
         for cut in 0..PNG.len() {
-            assert!(inspect(&PNG[..cut], 7, false).is_err(), "cut at {cut}");
+            for framed in [false, true] {
+                assert!(inspect(&PNG[..cut], 7, framed).is_err(), "cut at {cut}");
+            }
         }
     }
 

@@ -88,22 +88,22 @@ impl Format {
         }
     }
 
-    /// Whether an image of `len` bytes that begins with `head` and ends with `tail` (its last 12 bytes at least) is whole.
+    /// Whether an image of `len` bytes that begins with `head` and ends with `tail` has its own end.
     ///
-    /// `None` where the format has no end that can be seen.
-    pub(crate) fn is_whole(self, head: &[u8], tail: &[u8], len: u64) -> Option<bool> {
+    /// `last`: the end mark must be the last thing there is, zero padding aside. Otherwise some bytes may follow it, as some
+    /// encoders append data of their own. `None` where the format has no end that can be seen.
+    pub(crate) fn is_whole(self, head: &[u8], tail: &[u8], len: u64, last: bool) -> Option<bool> {
+        let ends_with = |mark: &[u8]| {
+            let end = tail.iter().rposition(|b| *b != 0).map_or(0, |n| n + 1);
+            tail[..end].ends_with(mark) || !last && tail.windows(mark.len()).any(|window| window == mark)
+        };
+        let le32 = |at: usize| head.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
         match self {
-            Format::Png => Some(tail.ends_with(b"\0\0\0\0IEND\xAE\x42\x60\x82")),
-            Format::Jpeg => Some(tail.ends_with(&[0xFF, 0xD9])),
-            Format::Gif => Some(tail.ends_with(&[0x3B])),
-            Format::WebP => {
-                let riff = head.get(4..8).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
-                riff.map(|riff| len >= u64::from(riff) + 8)
-            }
-            Format::Bmp => {
-                let size = head.get(2..6).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
-                size.map(|size| len >= u64::from(size))
-            }
+            Format::Png => Some(ends_with(b"IEND\xAE\x42\x60\x82")),
+            Format::Jpeg => Some(ends_with(&[0xFF, 0xD9])),
+            Format::Gif => Some(ends_with(&[0x3B])),
+            Format::WebP => Some(le32(4).is_some_and(|riff| len >= u64::from(riff) + 8)),
+            Format::Bmp => Some(le32(2).is_some_and(|size| len >= u64::from(size))),
             Format::Avif | Format::Heic | Format::Tiff => None,
         }
     }
@@ -185,11 +185,17 @@ mod tests {
 
     #[test]
     fn an_image_without_its_end_is_not_whole() {
-        assert_eq!(Format::Png.is_whole(PIXEL, b"\0\0\0\0IEND\xAE\x42\x60\x82", 70), Some(true));
-        assert_eq!(Format::Png.is_whole(PIXEL, b"\0\0\0\0IEND\xAE\x42\x60", 69), Some(false));
-        assert_eq!(Format::Jpeg.is_whole(b"", b"\xFF\xD9", 9), Some(true));
-        assert_eq!(Format::WebP.is_whole(b"RIFF\x04\0\0\0WEBP", b"", 12), Some(true));
-        assert_eq!(Format::WebP.is_whole(b"RIFF\x04\0\0\0WEBP", b"", 11), Some(false));
-        assert_eq!(Format::Tiff.is_whole(b"II*\0", b"", 9), None);
+        let end = b"IEND\xAE\x42\x60\x82";
+        let png = |tail: &[u8], last| Format::Png.is_whole(PIXEL, tail, 70, last);
+        assert_eq!(
+            (png(end, true), png(&end[..7], true), png(&end[..7], false)),
+            (Some(true), Some(false), Some(false))
+        );
+        let followed = [&end[..], b"more"].concat();
+        assert_eq!((png(&followed, true), png(&followed, false)), (Some(false), Some(true)));
+        assert_eq!(Format::Jpeg.is_whole(b"", b"\xFF\xD9\0\0", 9, true), Some(true));
+        assert_eq!(Format::WebP.is_whole(b"RIFF\x04\0\0\0WEBP", b"", 12, true), Some(true));
+        assert_eq!(Format::WebP.is_whole(b"RIFF\x04\0\0\0WEBP", b"", 11, false), Some(false));
+        assert_eq!(Format::Tiff.is_whole(b"II*\0", b"", 9, true), None);
     }
 }
