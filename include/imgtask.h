@@ -357,13 +357,13 @@ enum imgtask_log_level
  {
     /** Nothing. */
     IMGTASK_LOG_LEVEL_OFF = 0,
-    /** What failed for good. */
+    /** Bugs of the library. */
     IMGTASK_LOG_LEVEL_ERROR = 1,
-    /** What is unusual and was dealt with. */
+    /** Calls that failed, and what is unusual about a service. */
     IMGTASK_LOG_LEVEL_WARN = 2,
-    /** Submits, ends of waits, downloads. */
+    /** Calls that ended well. */
     IMGTASK_LOG_LEVEL_INFO = 3,
-    /** Every look. */
+    /** Every look, and every exchange with the service. */
     IMGTASK_LOG_LEVEL_DEBUG = 4,
 };
 #ifndef __cplusplus
