@@ -341,7 +341,7 @@ IMGTASK_API void imgtask_error_free(imgtask_error *error);
  * ==================================================================================================== */
 
 /**
- * One service and one key. Use one client per key: the request budget that all its calls share lives in it.
+ * One service and one key. Use one client per key: its calls share connections, and what they know of the service's limits.
  * Any function may be called on any thread, on several at once. Belongs to the process that created it: after a fork, calls
  * in the child answer WRONG_PROCESS.
  */
@@ -434,17 +434,17 @@ typedef struct imgtask_client_options {
      * Default: the provider's pace, slower as a task grows older.
      */
     uint32_t poll_interval_ms;
-    /** The service's limit of requests a minute, of which 90 % is used. Default: the provider's, or found out by itself. */
+    /** The service's limit of requests a minute. This version keeps no count: it obeys what the service answers. Leave 0. */
     uint32_t max_requests_per_minute;
-    /** Threads of ours at most, for work that does not block its caller. Blocking calls need none. Default 8. */
+    /** Threads of ours at most. This version has blocking calls only, which need none. Leave 0. */
     uint32_t max_workers;
-    /** Work accepted and not yet delivered, at most. Does not concern blocking calls. Default 100,000. */
+    /** Work accepted and not yet delivered, at most. This version has blocking calls only. Leave 0. */
     size_t max_pending;
     /** Longest answer that is read, in bytes. Default 67,108,864 (64 MiB). */
     uint64_t max_response_bytes;
     /** Longest image that is read, in bytes. Default 67,108,864 (64 MiB). */
     uint64_t max_image_bytes;
-    /** Largest image that is decoded, in pixels. Default: what max_image_bytes allows for RGBA. */
+    /** Largest image that is decoded, in pixels. This version decodes none. Leave 0. */
     uint64_t max_image_pixels;
     /** 1: links to private addresses are followed although the API itself is public. Default 0. */
     uint32_t allow_private_images;
@@ -477,12 +477,12 @@ imgtask_status imgtask_client_create(const imgtask_client_options *options,
                                      imgtask_error **error);
 
 /**
- * Uses another key from the next request on: for short-lived tokens. The request budget stays as it is.
+ * Uses another key from the next request on: for short-lived tokens.
  *
  * @param client   the client.
  * @param api_key  the new key; copied.
  * @param error    receives why, or NULL.
- * @return OK; NULL_ARGUMENT; INVALID_ARGUMENT for an empty key or control characters in it; INVALID_UTF8; CLOSED;
+ * @return OK; NULL_ARGUMENT; INVALID_ARGUMENT for an empty key or control characters in it: the old one stays; INVALID_UTF8;
  *         WRONG_PROCESS; BUSY.
  */
 IMGTASK_API
@@ -491,19 +491,20 @@ imgtask_status imgtask_client_set_key(imgtask_client *client,
                                       imgtask_error **error);
 
 /**
- * Ends every blocking call in flight with CANCELLED, within a tenth of a second. The client stays usable, and the tasks
- * stay with the service.
+ * Ends every blocking call in flight within a tenth of a second: with CANCELLED, a submit whose request is on its way with
+ * SUBMIT_UNKNOWN. The client stays usable, and the tasks stay with the service.
  *
  * @param client  the client.
  * @return OK; NULL_ARGUMENT; WRONG_PROCESS; BUSY.
  *
  * Any thread, while other calls run.
  */
-IMGTASK_API imgtask_status imgtask_client_interrupt(imgtask_client *client);
+IMGTASK_API
+imgtask_status imgtask_client_interrupt(imgtask_client *client);
 
 /**
- * Refuses new calls with CLOSED, ends those in flight with CANCELLED and waits for them to return. May be called again, to
- * wait on.
+ * Refuses new calls with CLOSED, ends those in flight as imgtask_client_interrupt does and waits for them to return. May be
+ * called again, to wait on.
  *
  * @param client      the client.
  * @param timeout_ms  milliseconds to wait at most; 0 does not wait; IMGTASK_TIMEOUT_DEFAULT waits as long as it takes.
@@ -530,7 +531,7 @@ void imgtask_client_free(imgtask_client *client);
 typedef struct imgtask_stats {
     /** Set to sizeof(imgtask_stats) before the call. */
     size_t struct_size;
-    /** Work accepted and not yet delivered. 0 in this version: every call blocks. */
+    /** Work accepted and not yet delivered. 0 in this version. */
     size_t pending;
     /** Calls running now. */
     size_t in_flight;
@@ -548,15 +549,15 @@ typedef struct imgtask_stats {
     uint64_t bytes_received;
     /** Connections opened. */
     uint64_t connections_opened;
-    /** Milliseconds until the request budget allows the next request, 0 at once. */
+    /** Milliseconds until the next request is allowed. 0 in this version. */
     int64_t gate_wait_ms;
-    /** Milliseconds that looking at every outstanding task once takes, 0 unknown. */
+    /** Milliseconds that looking at every outstanding task once takes, 0 unknown. 0 in this version. */
     int64_t sweep_ms;
-    /** Half of the outstanding tasks were looked at within so many milliseconds, -1 unknown. */
+    /** Half of the outstanding tasks were looked at within so many milliseconds, -1 unknown. -1 in this version. */
     int64_t staleness_p50_ms;
-    /** 95 % of the outstanding tasks were looked at within so many milliseconds, -1 unknown. */
+    /** 95 % of the outstanding tasks were looked at within so many milliseconds, -1 unknown. -1 in this version. */
     int64_t staleness_p95_ms;
-    /** Requests a minute that the client allows itself now, 0 unlimited. */
+    /** Requests a minute that the client allows itself now, 0 unlimited. 0 in this version. */
     uint32_t gate_per_minute;
     /** Threads of ours that live now. A blocking call starts none, except short-lived helpers of a name look-up. */
     uint32_t threads;

@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::error::{Error, Result, Status};
 use crate::options::Options;
 
-/// One service and one key. Use one client per key: the request budget that all its calls share lives in it.
+/// One service and one key. Use one client per key: its calls share connections, and what they know of the service's limits.
 /// Any function may be called on any thread, on several at once. Belongs to the process that created it: after a fork, calls
 /// in the child answer WRONG_PROCESS.
 pub struct imgtask_client {
@@ -81,17 +81,17 @@ pub struct imgtask_client_options {
     /// A fixed pace of looks in milliseconds, not below 1,000 unless the API is on loopback. The service's hints still count.
     /// Default: the provider's pace, slower as a task grows older.
     pub poll_interval_ms: u32,
-    /// The service's limit of requests a minute, of which 90 % is used. Default: the provider's, or found out by itself.
+    /// The service's limit of requests a minute. This version keeps no count: it obeys what the service answers. Leave 0.
     pub max_requests_per_minute: u32,
-    /// Threads of ours at most, for work that does not block its caller. Blocking calls need none. Default 8.
+    /// Threads of ours at most. This version has blocking calls only, which need none. Leave 0.
     pub max_workers: u32,
-    /// Work accepted and not yet delivered, at most. Does not concern blocking calls. Default 100,000.
+    /// Work accepted and not yet delivered, at most. This version has blocking calls only. Leave 0.
     pub max_pending: usize,
     /// Longest answer that is read, in bytes. Default 67,108,864 (64 MiB).
     pub max_response_bytes: u64,
     /// Longest image that is read, in bytes. Default 67,108,864 (64 MiB).
     pub max_image_bytes: u64,
-    /// Largest image that is decoded, in pixels. Default: what max_image_bytes allows for RGBA.
+    /// Largest image that is decoded, in pixels. This version decodes none. Leave 0.
     pub max_image_pixels: u64,
     /// 1: links to private addresses are followed although the API itself is public. Default 0.
     pub allow_private_images: u32,
@@ -114,7 +114,7 @@ sized_struct!(imgtask_client_options, last: log_user_data: *mut c_void);
 pub struct imgtask_stats {
     /// Set to sizeof(imgtask_stats) before the call.
     pub struct_size: usize,
-    /// Work accepted and not yet delivered. 0 in this version: every call blocks.
+    /// Work accepted and not yet delivered. 0 in this version.
     pub pending: usize,
     /// Calls running now.
     pub in_flight: usize,
@@ -132,15 +132,15 @@ pub struct imgtask_stats {
     pub bytes_received: u64,
     /// Connections opened.
     pub connections_opened: u64,
-    /// Milliseconds until the request budget allows the next request, 0 at once.
+    /// Milliseconds until the next request is allowed. 0 in this version.
     pub gate_wait_ms: i64,
-    /// Milliseconds that looking at every outstanding task once takes, 0 unknown.
+    /// Milliseconds that looking at every outstanding task once takes, 0 unknown. 0 in this version.
     pub sweep_ms: i64,
-    /// Half of the outstanding tasks were looked at within so many milliseconds, -1 unknown.
+    /// Half of the outstanding tasks were looked at within so many milliseconds, -1 unknown. -1 in this version.
     pub staleness_p50_ms: i64,
-    /// 95 % of the outstanding tasks were looked at within so many milliseconds, -1 unknown.
+    /// 95 % of the outstanding tasks were looked at within so many milliseconds, -1 unknown. -1 in this version.
     pub staleness_p95_ms: i64,
-    /// Requests a minute that the client allows itself now, 0 unlimited.
+    /// Requests a minute that the client allows itself now, 0 unlimited. 0 in this version.
     pub gate_per_minute: u32,
     /// Threads of ours that live now. A blocking call starts none, except short-lived helpers of a name look-up.
     pub threads: u32,
@@ -176,12 +176,12 @@ pub unsafe extern "C" fn imgtask_client_create(
     })
 }
 
-/// Uses another key from the next request on: for short-lived tokens. The request budget stays as it is.
+/// Uses another key from the next request on: for short-lived tokens.
 ///
 /// @param client   the client.
 /// @param api_key  the new key; copied.
 /// @param error    receives why, or NULL.
-/// @return OK; NULL_ARGUMENT; INVALID_ARGUMENT for an empty key or control characters in it; INVALID_UTF8; CLOSED;
+/// @return OK; NULL_ARGUMENT; INVALID_ARGUMENT for an empty key or control characters in it: the old one stays; INVALID_UTF8;
 ///         WRONG_PROCESS; BUSY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn imgtask_client_set_key(
@@ -196,8 +196,8 @@ pub unsafe extern "C" fn imgtask_client_set_key(
     }
 }
 
-/// Ends every blocking call in flight with CANCELLED, within a tenth of a second. The client stays usable, and the tasks
-/// stay with the service.
+/// Ends every blocking call in flight within a tenth of a second: with CANCELLED, a submit whose request is on its way with
+/// SUBMIT_UNKNOWN. The client stays usable, and the tasks stay with the service.
 ///
 /// @param client  the client.
 /// @return OK; NULL_ARGUMENT; WRONG_PROCESS; BUSY.
@@ -214,8 +214,8 @@ pub unsafe extern "C" fn imgtask_client_interrupt(client: *mut imgtask_client) -
     }
 }
 
-/// Refuses new calls with CLOSED, ends those in flight with CANCELLED and waits for them to return. May be called again, to
-/// wait on.
+/// Refuses new calls with CLOSED, ends those in flight as imgtask_client_interrupt does and waits for them to return. May be
+/// called again, to wait on.
 ///
 /// @param client      the client.
 /// @param timeout_ms  milliseconds to wait at most; 0 does not wait; IMGTASK_TIMEOUT_DEFAULT waits as long as it takes.
