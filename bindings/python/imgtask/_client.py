@@ -4,9 +4,10 @@ import ctypes
 import json
 import math
 import os
-import time
+from ctypes import byref
 from dataclasses import dataclass, fields
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type, Union
 
@@ -216,24 +217,28 @@ class Client:
         # A thread for the signals costs as much as four looks at a service that is near, and nothing beside a look at
         # one that is far: so the time that the last look took decides. The first may meet anything.
         if not self._near and on_main_thread():
-            started = time.monotonic()
+            started = monotonic()
             task = self._task(
                 lambda library, client, out, error: library.imgtask_client_fetch(client, encoded, out, error)
             )
-            self._near = time.monotonic() - started < NEAR
+            self._near = monotonic() - started < NEAR
             return task
         client = self._handle
         if client is None:
             raise closed()
         library = self._library
         handle = TaskHandle()
-        error = self._spare_errors.pop() if self._spare_errors else ErrorHandle()
-        started = time.monotonic()
-        status = library.imgtask_client_fetch(client, encoded, handle, error)
-        self._near = time.monotonic() - started < NEAR
+        spare = self._spare_errors
+        try:
+            error = spare.pop()
+        except IndexError:
+            error = ErrorHandle()
+        started = monotonic()
+        status = library.quick_client_fetch(client, encoded, byref(handle), byref(error))
+        self._near = monotonic() - started < NEAR
         if status:
             raise read_error(library, status, error, known(library, handle))
-        self._spare_errors.append(error)
+        spare.append(error)
         return read_task(library, handle)
 
     def wait(self, ref: TaskRef, timeout: Optional[float] = None, raise_on_failure: bool = True) -> Task:
@@ -441,7 +446,7 @@ def text(name: str, value: Optional[str]) -> Optional[bytes]:
         encoded = value.encode()
     except UnicodeEncodeError:
         raise InvalidArgument(f"{name} is not text that UTF-8 can hold") from None
-    if b"\0" in encoded:
+    if 0 in encoded:
         raise InvalidArgument(f"{name} holds a NUL character")
     return encoded
 
@@ -487,13 +492,13 @@ def json_text(name: str, value: Mapping[str, Any]) -> bytes:
 
 def ref_text(ref: TaskRef) -> bytes:
     """What to look at."""
-    if isinstance(ref, Task):
-        ref = ref.poll_ref or ref.id
-        if not ref:
-            raise InvalidArgument("this task has no id to look at: the service answered without one")
-    elif not isinstance(ref, str):
+    if isinstance(ref, str):
+        return text("ref", ref) or b""
+    if not isinstance(ref, Task):
         raise TypeError(f"ref must be a Task, an id or a poll address, not {type(ref).__name__}")
-    return text("ref", ref) or b""
+    if not (ref.poll_ref or ref.id):
+        raise InvalidArgument("this task has no id to look at: the service answered without one")
+    return text("ref", ref.poll_ref or ref.id) or b""
 
 
 def task_handle(task: Task) -> TaskHandle:

@@ -21,7 +21,7 @@ class TaskHandle(_abi.imgtask_task):
 
     def __del__(self, loaded: Loaded = loaded) -> None:
         if self:
-            loaded.library.imgtask_task_free(self)
+            loaded.library.quick_task_free(self)
 
 
 class BytesHandle(_abi.imgtask_bytes):

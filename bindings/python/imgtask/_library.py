@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import Any, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, List, Optional, Tuple, Union
 
 from . import _abi
 
@@ -26,8 +26,14 @@ class LibraryNotFound(ImportError):
     """
 
 
+# Every look makes these calls. ctypes takes half of such a call's time to check each argument against its declared
+# type, so they are bound a second time, as `quick_...`, for callers whose arguments are ctypes values or bytes already:
+# handles, `byref(struct)`, `c_size_t`. Never a bare int, which would be cut to 32 bits.
+QUICK = ("imgtask_client_fetch", "imgtask_task_get", "imgtask_task_get_image", "imgtask_task_free")
+
+
 class Library:
-    """A loaded library with one attribute per function of the header."""
+    """A loaded library with one attribute per function of the header, and those of `QUICK`."""
 
     #: The file it came from, or the name the system resolved.
     origin: str
@@ -39,9 +45,15 @@ class Library:
         self.version = check(cdll)
         for name, (result, parameters) in _abi.FUNCTIONS.items():
             setattr(self, name, bind(cdll, name, result, parameters))
+        for name in QUICK:
+            # Not getattr, which gives the same function object again.
+            quick = cdll[name]
+            quick.restype = _abi.FUNCTIONS[name][0]
+            setattr(self, name.replace("imgtask_", "quick_", 1), quick)
 
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"the header of imgtask declares no {name}")
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
 
 class Unfit(Exception):

@@ -149,14 +149,6 @@ class Task:
     # Not a field: it is how the task is held, not what is known of it.
     _handle: ClassVar[Optional[TaskHandle]] = None
 
-    def __getattr__(self, name: str) -> Any:
-        # Called for what is not known yet, see `read_task`.
-        handle = self.__dict__.get("_handle")
-        if handle is not None and name in PUBLIC:
-            self.__dict__.update(read_rest(handle))
-            return self.__dict__[name]
-        raise AttributeError(f"a Task has no {name}")
-
     @property
     def json(self) -> str:
         """The body as the service sent it; "" for a task that no look has seen."""
@@ -207,6 +199,21 @@ class Task:
 PUBLIC = tuple(each.name for each in fields(Task))
 
 
+class Later:
+    """A field of a task that is read from its handle when it is asked for first: see `read_task`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, task: Optional[Task], kind: Type[Task]) -> Any:
+        handle = task.__dict__.get("_handle") if task is not None else None
+        if handle is None:
+            raise AttributeError(f"a Task has no {self.name}")
+        rest = read_rest(handle)
+        task.__dict__.update(rest)
+        return rest[self.name]
+
+
 def plain(value: Any) -> Any:
     """A field of a task as JSON can hold it."""
     if isinstance(value, Word):
@@ -218,16 +225,20 @@ def plain(value: Any) -> Any:
     return value
 
 
-# Structs that the library fills, kept for the next task. A list's pop and append are whole steps: threads share it.
-_task_infos: List[Any] = []
-_image_infos: List[Any] = []
+# Structs that the library fills, with their addresses, kept for the next task. Threads share the lists: a pop or an append
+# is one step, a look at the length and then a pop would be two.
+_task_infos: List[Tuple[Any, Any]] = []
+_image_infos: List[Tuple[Any, Any]] = []
+
+# The places of the images that tasks have.
+_PLACES = [ctypes.c_size_t(index) for index in range(16)]
 
 
-def new_info(kind: Type[Any]) -> Any:
-    """A struct for the library to fill."""
+def new_info(kind: Type[Any]) -> Tuple[Any, Any]:
+    """A struct for the library to fill, and its address."""
     info = kind()
     info.struct_size = ctypes.sizeof(info)
-    return info
+    return info, ctypes.byref(info)
 
 
 # Looks are many and most of what they tell is never read. So a task begins with what a loop asks for; the rest is read
@@ -237,8 +248,12 @@ def new_info(kind: Type[Any]) -> Any:
 
 def read_task(library: Library, handle: TaskHandle) -> Task:
     """A task out of a handle that is then the task's own."""
-    info = _task_infos.pop() if _task_infos else new_info(_abi.imgtask_task_info)
-    library.imgtask_task_get(handle, info)
+    try:
+        pair = _task_infos.pop()
+    except IndexError:
+        pair = new_info(_abi.imgtask_task_info)
+    info, address = pair
+    library.quick_task_get(handle, address)
     number = info.state
     progress = info.progress
     known: Dict[str, Any] = {
@@ -253,7 +268,7 @@ def read_task(library: Library, handle: TaskHandle) -> Task:
     known["images"] = read_images(library, handle, count) if count else ()
     if number <= _SUCCEEDED:
         known["failure"] = None
-    _task_infos.append(info)
+    _task_infos.append(pair)
     task = _new(Task)
     _set(task, "__dict__", known)
     return task
@@ -261,8 +276,8 @@ def read_task(library: Library, handle: TaskHandle) -> Task:
 
 def read_rest(handle: TaskHandle) -> Dict[str, Any]:
     """What `read_task` leaves."""
-    info = new_info(_abi.imgtask_task_info)
-    loaded.library.imgtask_task_get(handle, info)
+    info, address = new_info(_abi.imgtask_task_info)
+    loaded.library.quick_task_get(handle, address)
     return {
         "failure": read_failure(info) if info.is_final and _STATES.get(info.state) is not State.SUCCEEDED else None,
         "completed_at": info.completed_at or None,
@@ -279,10 +294,14 @@ def read_rest(handle: TaskHandle) -> Dict[str, Any]:
 
 def read_images(library: Library, handle: TaskHandle, count: int) -> Tuple[Image, ...]:
     """The images of a task."""
-    info = _image_infos.pop() if _image_infos else new_info(_abi.imgtask_image_info)
+    try:
+        pair = _image_infos.pop()
+    except IndexError:
+        pair = new_info(_abi.imgtask_image_info)
+    info, address = pair
     images: List[Image] = []
-    for index in range(count):
-        library.imgtask_task_get_image(handle, index, info)
+    for place in _PLACES[:count] if count <= len(_PLACES) else map(ctypes.c_size_t, range(count)):
+        library.quick_task_get_image(handle, place, address)
         image = _new(Image)
         _set(
             image,
@@ -300,8 +319,24 @@ def read_images(library: Library, handle: TaskHandle, count: int) -> Tuple[Image
             },
         )
         images.append(image)
-    _image_infos.append(info)
+    _image_infos.append(pair)
     return tuple(images)
+
+
+for _name in (
+    "failure",
+    "completed_at",
+    "looked_at",
+    "provider_status",
+    "poll_ref",
+    "revised_prompt",
+    "model",
+    "conversation_id",
+    "billing_id",
+    "credit_cost",
+):
+    setattr(Task, _name, Later(_name))
+del _name
 
 
 def read_failure(info: Any) -> Failure:

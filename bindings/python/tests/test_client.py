@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import os
 import pickle
 import struct
 import threading
 import time
+import unittest.mock
 from typing import Any, List, Tuple
 
 import imgtask
@@ -141,6 +143,76 @@ def client_copy(task: imgtask.Task) -> imgtask.Task:
     again = pickle.loads(pickle.dumps(task))
     assert isinstance(again, imgtask.Task)
     return again
+
+
+class Looks(WithSandbox):
+    def test_a_look_at_a_near_service_starts_no_thread(self) -> None:
+        client = self.client()
+        task = client.submit(prompt="a cat [never]")
+
+        def refuse(*_: object) -> int:
+            raise AssertionError("a thread")
+
+        with unittest.mock.patch("imgtask._client.patiently", refuse):
+            client._near = True
+            self.assertEqual(client.fetch(task).id, task.id)
+            client._near = False
+            with self.assertRaisesRegex(AssertionError, "a thread"):
+                client.fetch(task)
+
+    def test_a_slow_look_makes_the_next_one_a_patient_one(self) -> None:
+        client = self.client()
+        task = client.submit(prompt="a cat [never] [poll.delay:50*2]")
+        client._near = True
+        client.fetch(task)
+        self.assertFalse(client._near)
+        client.fetch(task)
+        self.assertFalse(client._near)
+
+    def test_both_kinds_of_look_tell_the_same(self) -> None:
+        client = self.client()
+        done = client.wait(client.submit(prompt="a cat"), timeout=20)
+        told = []
+        for near in (True, False):
+            client._near = near
+            told.append({**client.fetch(done).to_dict(), "images": None, "looked_at": None})
+        self.assertEqual(told[0], told[1])
+        for near in (True, False):
+            client._near = near
+            with self.assertRaises(imgtask.NotFound):
+                client.fetch("img_000000000000000000000000")
+
+    def test_a_task_tells_all_after_its_client_is_gone(self) -> None:
+        client = self.sandbox.client()
+        task = client.wait(client.submit(prompt="a cat [fail]"), timeout=20, raise_on_failure=False)
+        client.close()
+        del client
+        assert task.failure is not None
+        self.assertEqual((task.failure.code, task.provider_status), ("upstream_error", "failed"))
+        self.assertEqual(task.raw["status"], "failed")
+
+    def test_many_images_are_all_read(self) -> None:
+        client = self.client()
+        task = client.wait(client.submit(prompt="a cat [many-images:40]"), timeout=20)
+        self.assertEqual([image.source_index for image in task.images], list(range(40)))
+
+    def test_threads_look_without_mixing_up_their_tasks(self) -> None:
+        client = self.client()
+        tasks = [client.submit(prompt=f"cat {number} [never]") for number in range(4)]
+        wrong: List[str] = []
+
+        def look(task: imgtask.Task) -> None:
+            for _ in range(100):
+                seen = client.fetch(task.id)
+                if seen.id != task.id or seen.raw["id"] != task.id:
+                    wrong.append(seen.id)
+
+        threads = [threading.Thread(target=look, args=(task,)) for task in tasks]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        self.assertEqual(wrong, [])
 
 
 class GoingWrong(WithSandbox):
@@ -330,9 +402,6 @@ class Arguments(WithSandbox):
             imgtask.Client(api_key="key")
 
     def test_a_missing_key_names_its_variable(self) -> None:
-        import os
-        import unittest.mock
-
         variable = next(each.key_variable for each in imgtask.providers() if each.name == "dimilinks")
         with unittest.mock.patch.dict(os.environ):
             os.environ.pop(variable, None)
