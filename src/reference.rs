@@ -41,6 +41,9 @@ impl Base {
 
     /// The address of a path of the API: the longest tail of the base path that is the head of `path` stands once.
     pub(crate) fn url(&self, path: &str) -> Result<Url> {
+        if self.segments.is_empty() {
+            return self.url.with_path_and_query(path).map_err(unusable);
+        }
         let bare = path.split('?').next().unwrap_or_default();
         let is_head = |tail: &[String]| bare.split('/').skip(1).take(tail.len()).eq(tail.iter());
         let kept =
@@ -51,7 +54,7 @@ impl Base {
         } else {
             self.url.with_path_and_query(&format!("/{}{path}", kept.join("/")))
         };
-        url.map_err(|reason| Error::invalid(format!("the address cannot be used: {reason}")))
+        url.map_err(unusable)
     }
 
     /// Reads a task reference.
@@ -107,6 +110,10 @@ impl Base {
         let id = self.match_path(dialect, url.path_and_query()).unwrap_or_default();
         Ok(Target { id, place: Place::Address(url) })
     }
+}
+
+fn unusable(reason: &str) -> Error {
+    Error::invalid(format!("the address cannot be used: {reason}"))
 }
 
 fn allowed_host(dialect: &Dialect, url: &Url) -> bool {

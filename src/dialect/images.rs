@@ -20,20 +20,21 @@ pub(super) struct Item<'v, 'a> {
 }
 
 impl<'a> Item<'_, 'a> {
-    /// The usable images of this item: none, one, or as many as its url has entries.
-    pub(super) fn images(&self, body: &str) -> Vec<Image> {
+    /// Adds the usable images of this item: none, one, or as many as its url has entries.
+    pub(super) fn add_images(&self, body: &str, images: &mut Vec<Image>) {
         // Bytes that are here need no request and do not expire.
         if let Some(link) = inline(self.value(ImageField::Base64), body) {
-            return vec![self.image(link)];
+            images.push(self.image(link));
+            return;
         }
         match self.value(ImageField::Url) {
-            Value::List(json) => match Found::read(self.urls, 0, 1, json) {
-                Ok(found) => {
-                    found.parts(0).iter().filter_map(|url| link(url.value, body)).map(|l| self.image(l)).collect()
+            Value::List(json) => {
+                if let Ok(found) = Found::read(self.urls, 0, 1, json) {
+                    let links = found.parts(0).iter().filter_map(|url| link(url.value, body));
+                    images.extend(links.map(|link| self.image(link)));
                 }
-                Err(_) => Vec::new(),
-            },
-            url => link(url, body).map(|link| self.image(link)).into_iter().collect(),
+            }
+            url => images.extend(link(url, body).map(|link| self.image(link))),
         }
     }
 

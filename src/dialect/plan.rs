@@ -265,12 +265,21 @@ impl<'a> View<'_, 'a> {
 }
 
 impl Plan {
-    fn images_of(&self, found: &Found<'_>, mut lists: Range<usize>, body: &str) -> Vec<Image> {
-        let images = |list| -> Vec<Image> {
-            let items = found.parts(list).chunk_by(|a, b| a.item == b.item);
-            let images = items.flat_map(|parts| Item { parts, bounds: &self.parts, urls: &self.urls }.images(body));
-            images.take(MAX_ITEMS as usize).collect()
-        };
-        lists.find_map(|list| Some(images(list)).filter(|images| !images.is_empty())).unwrap_or_default()
+    fn images_of(&self, found: &Found<'_>, lists: Range<usize>, body: &str) -> Vec<Image> {
+        const MAX_IMAGES: usize = MAX_ITEMS as usize;
+        let mut images = Vec::new();
+        for list in lists {
+            for parts in found.parts(list).chunk_by(|a, b| a.item == b.item) {
+                Item { parts, bounds: &self.parts, urls: &self.urls }.add_images(body, &mut images);
+                if images.len() >= MAX_IMAGES {
+                    images.truncate(MAX_IMAGES);
+                    return images;
+                }
+            }
+            if !images.is_empty() {
+                break;
+            }
+        }
+        images
     }
 }

@@ -1,5 +1,7 @@
 //! Words that most services share. A dialect's own table goes before these.
 
+use std::borrow::Cow;
+
 use crate::task::FailureAction::{self, ChangeRequest, CheckAccount};
 use crate::task::State::{self, Cancelled, Expired, Failed, Queued, Running, Succeeded};
 
@@ -91,12 +93,10 @@ pub(super) const ACTIONS: &[(&str, FailureAction)] = &[
 /// The entry of a word, however it is written.
 pub(super) fn look_up<T: Copy>(own: &[(String, T)], shared: &[(&str, T)], word: &str) -> Option<T> {
     let word = word.trim();
-    // Only a word outside ASCII can need more than this.
-    let lower = if word.is_ascii() { None } else { Some(word.to_lowercase()) };
-    let is = |known: &str| match &lower {
-        None => known.len() == word.len() && known.eq_ignore_ascii_case(word),
-        Some(lower) => !known.is_ascii() && known == lower,
-    };
+    // Only a word outside ASCII needs more than a comparison without regard to case.
+    let word = if word.is_ascii() { Cow::Borrowed(word) } else { Cow::Owned(word.to_lowercase()) };
+    // Most words are told apart by their length.
+    let is = |known: &str| known.len() == word.len() && known.eq_ignore_ascii_case(&word);
     let own = own.iter().find(|(known, _)| is(known)).map(|(_, meaning)| *meaning);
     own.or_else(|| shared.iter().find(|(known, _)| is(known)).map(|(_, meaning)| *meaning))
 }

@@ -178,7 +178,7 @@ impl Url {
         if !path_and_query.starts_with('/') {
             return Err("must begin with /");
         }
-        if !path_and_query.bytes().all(|b| b == b'?' || PLAIN[usize::from(b)]) {
+        if !path_and_query.bytes().all(|b| PLAIN[usize::from(b)]) {
             check_characters(path_and_query)?;
             if path_and_query.contains('#') {
                 return Err("must not hold a fragment");
@@ -214,7 +214,7 @@ const ODD: &str = "holds a character that must be percent-encoded";
 /// What stands for itself everywhere in a path and in a query (RFC 3986), and `%`: nothing else has to be asked about it.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
-    let marks = b"-._~!$&'()*+,;=:@/%";
+    let marks = b"-._~!$&'()*+,;=:@/?%";
     let mut at = 0;
     while at < 256 {
         plain[at] = (at as u8).is_ascii_alphanumeric();
