@@ -12,7 +12,8 @@ losing a task you paid for.
 """
 
 from ._abi import Status
-from ._client import Client, Log, Provider, Stats, TaskRef, library_version, live_handles, providers
+from ._arguments import TaskRef
+from ._client import Client, Log, Stats
 from ._errors import (
     BadImage,
     BadResponse,
@@ -57,6 +58,7 @@ from ._errors import (
 )
 from ._library import LibraryNotFound, load
 from ._picture import Picture, SavedPicture
+from ._provider import Provider, library_version, live_handles, providers
 from ._task import Failure, FailureAction, Image, State, Task
 
 __version__ = "0.1.0"

@@ -1,56 +1,43 @@
 """The client: what a user can ask for."""
 
 import ctypes
-import json
-import math
-import os
 from ctypes import byref
 from dataclasses import dataclass, fields
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type, Union
+from typing import Any, Callable, List, Mapping, Optional, Type, TypeVar, Union
 
 from . import _abi
 from ._abi import Status
-from ._errors import Cancelled, Closed, Error, InvalidArgument, read_error, task_failed
+from ._arguments import (
+    TaskRef,
+    dialect_text,
+    image_index,
+    milliseconds,
+    number,
+    path_text,
+    ref_text,
+    request_text,
+    task_handle,
+    text,
+    wait_milliseconds,
+)
+from ._errors import Cancelled, Closed, Error, read_error, task_failed
 from ._handles import BytesHandle, ClientHandle, ErrorHandle, TaskHandle
 from ._library import Library, PathLike, load
 from ._patience import on_main_thread, patiently
 from ._picture import Picture, SavedPicture, read_picture, read_saved_picture
 from ._task import State, Task, read_task
 
-#: A task, its id, or the poll address the service gave.
-TaskRef = Union[Task, str]
-
 #: Called with a level (1 error, 2 warning, 3 info, 4 debug) and a line without secrets.
 Log = Callable[[int, str], None]
 
+# What a call that may last gives.
+Out = TypeVar("Out", TaskHandle, BytesHandle)
 
 #: A service whose looks take less than so many seconds is near.
 NEAR = 0.005
-
-
-@dataclass(frozen=True)
-class Provider:
-    """A built-in provider."""
-
-    #: What to pass as `Client(provider)`.
-    name: str
-    #: The service's name for people.
-    title: str
-    #: Its default address, "" where none is confirmed and `base_url` must be given.
-    base_url: str
-    #: The environment variable of its key.
-    key_variable: str
-    #: Whether it can be submitted to.
-    can_submit: bool
-    #: Whether it can be asked to cancel a task.
-    can_cancel: bool
-    #: Whether its dialect is documented by the service; otherwise it is inferred.
-    documented: bool
-    #: How long a wait lasts when nobody says, seconds.
-    wait_timeout: float
 
 
 @dataclass(frozen=True)
@@ -370,183 +357,36 @@ class Client:
 
     def _task(self, call: Callable[[Library, ClientHandle, TaskHandle, ErrorHandle], int]) -> Task:
         """Makes a call that gives a task and may last."""
-        library, client = self._library, self._client()
-        task, error = TaskHandle(), ErrorHandle()
-        try:
-            status = patiently(
-                lambda: call(library, client, task, error), lambda: library.imgtask_client_interrupt(client)
-            )
-        except BaseException as stop:
-            # A submit that was stopped may have made a task all the same: the traceback says so.
-            if stop.__cause__ is None and (task or error):
-                stop.__cause__ = stopped(library, error, known(library, task))
-            raise
-        if status:
-            raise read_error(library, status, error, known(library, task))
-        return read_task(library, task)
+        return read_task(self._library, self._last(call, TaskHandle()))
 
     def _bytes(self, call: Callable[[Library, ClientHandle, BytesHandle, ErrorHandle], int]) -> BytesHandle:
         """Makes a call that gives bytes and may last."""
+        return self._last(call, BytesHandle())
+
+    def _last(self, call: Callable[[Library, ClientHandle, Out, ErrorHandle], int], out: Out) -> Out:
+        """Makes a call that may last; signals get through."""
         library, client = self._library, self._client()
-        out, error = BytesHandle(), ErrorHandle()
-        status = patiently(
-            lambda: call(library, client, out, error), lambda: library.imgtask_client_interrupt(client)
-        )
+        error = ErrorHandle()
+        try:
+            status = patiently(
+                lambda: call(library, client, out, error), lambda: library.imgtask_client_interrupt(client)
+            )
+        except BaseException as stop:
+            # A submit that was stopped may have made a task all the same: the traceback says so.
+            if stop.__cause__ is None and (out or error):
+                stop.__cause__ = stopped(library, error, known(library, out))
+            raise
         if status:
-            raise read_error(library, status, error)
+            raise read_error(library, status, error, known(library, out))
         return out
 
 
-def providers() -> Tuple[Provider, ...]:
-    """The built-in providers.
-
-    >>> [provider.name for provider in providers()][:3]
-    ['dimilinks', 'dimilinks-legacy', 'lemondata']
-    """
-    library = load()
-    info = _abi.imgtask_provider_info()
-    found: List[Provider] = []
-    info.struct_size = ctypes.sizeof(info)
-    while library.imgtask_provider_get(len(found), info) == Status.OK:
-        found.append(
-            Provider(
-                name=info.name.decode(),
-                title=info.title.decode(),
-                base_url=info.base_url.decode(),
-                key_variable=info.key_variable.decode(),
-                can_submit=bool(info.can_submit),
-                can_cancel=bool(info.can_cancel),
-                documented=info.confidence == _abi.Confidence.DOCUMENTED,
-                wait_timeout=info.wait_timeout_ms / 1000,
-            )
-        )
-    return tuple(found)
+# --- errors and lines ---
 
 
-def library_version() -> str:
-    """The version of the native library: `"0.1.0"`."""
-    return load().version
-
-
-def live_handles() -> int:
-    """Handles of the native library not yet freed, in this process: for leak tests."""
-    return int(load().imgtask_debug_live_handles())
-
-
-# --- arguments ---
-
-
-def text(name: str, value: Optional[str]) -> Optional[bytes]:
-    """A text as the library takes it. The message never shows the value: it may be a key."""
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
-    try:
-        encoded = value.encode()
-    except UnicodeEncodeError:
-        raise InvalidArgument(f"{name} is not text that UTF-8 can hold") from None
-    if 0 in encoded:
-        raise InvalidArgument(f"{name} holds a NUL character")
-    return encoded
-
-
-def path_text(name: str, value: Optional[PathLike]) -> Optional[bytes]:
-    """A path as the library takes it: UTF-8 on every system."""
-    if value is None:
-        return None
-    path = os.fspath(value)
-    return text(name, path.decode() if isinstance(path, bytes) else path)
-
-
-def dialect_text(dialect: Union[str, Mapping[str, Any], None]) -> Optional[bytes]:
-    """A dialect as JSON."""
-    if isinstance(dialect, Mapping):
-        return json_text("dialect", dialect)
-    return text("dialect", dialect)
-
-
-def request_text(request: Union[str, Mapping[str, Any], None], members: Dict[str, Any]) -> bytes:
-    """A request as JSON."""
-    if isinstance(request, str):
-        if not members:
-            return text("request", request) or b""
-        try:
-            request = json.loads(request)
-        except ValueError:
-            raise InvalidArgument("request is not JSON") from None
-    if request is None:
-        request = {}
-    if not isinstance(request, Mapping):
-        raise InvalidArgument("request must be a JSON object: a dict, or text that holds one")
-    return json_text("request", {**request, **members})
-
-
-def json_text(name: str, value: Mapping[str, Any]) -> bytes:
-    """A value as JSON; ASCII, so that every str can be held."""
-    try:
-        return json.dumps(dict(value), allow_nan=False).encode("ascii")
-    except (TypeError, ValueError) as error:
-        raise InvalidArgument(f"{name} cannot be written as JSON: {error}") from None
-
-
-def ref_text(ref: TaskRef) -> bytes:
-    """What to look at."""
-    if isinstance(ref, str):
-        return text("ref", ref) or b""
-    if not isinstance(ref, Task):
-        raise TypeError(f"ref must be a Task, an id or a poll address, not {type(ref).__name__}")
-    if not (ref.poll_ref or ref.id):
-        raise InvalidArgument("this task has no id to look at: the service answered without one")
-    return text("ref", ref.poll_ref or ref.id) or b""
-
-
-def task_handle(task: Task) -> TaskHandle:
-    """The library's own task, which knows where the images are."""
-    if not isinstance(task, Task):
-        raise TypeError(f"task must be a Task, not {type(task).__name__}: fetch it first")
-    if task._handle is None:
-        raise InvalidArgument("this task was pickled or rebuilt: fetch it again before a download")
-    return task._handle
-
-
-def image_index(index: int) -> int:
-    """A place in `task.images`, counted from the front only."""
-    if not isinstance(index, int) or index < 0 or index >= 1 << 31:
-        raise InvalidArgument(f"index must be 0 or more, not {index!r}")
-    return index
-
-
-def milliseconds(name: str, seconds: Optional[float]) -> int:
-    """Seconds of an option as the library takes them; 0 there means the default."""
-    if seconds is None:
-        return 0
-    if not 0 < seconds <= (_abi.TIMEOUT_DEFAULT - 1) / 1000:
-        raise InvalidArgument(f"{name} must be more than 0 seconds and less than 49 days, not {seconds!r}")
-    return math.ceil(seconds * 1000)
-
-
-def wait_milliseconds(seconds: Optional[float]) -> int:
-    """Seconds of a wait as the library takes them; more than it can count is as long as it can count."""
-    if seconds is None:
-        return _abi.TIMEOUT_DEFAULT
-    if not seconds >= 0:
-        raise InvalidArgument(f"timeout must be 0 seconds or more, not {seconds!r}")
-    return math.ceil(min(seconds * 1000, _abi.TIMEOUT_DEFAULT - 1))
-
-
-def number(name: str, value: Optional[int], bits: int) -> int:
-    """A limit as the library takes it; 0 there means the default."""
-    if value is None:
-        return 0
-    if not isinstance(value, int) or not 0 <= value < 1 << bits:
-        raise InvalidArgument(f"{name} must be a whole number of 0 or more, not {value!r}")
-    return value
-
-
-def known(library: Library, handle: TaskHandle) -> Optional[Task]:
+def known(library: Library, out: Union[TaskHandle, BytesHandle]) -> Optional[Task]:
     """The task that came with an error."""
-    return read_task(library, handle) if handle else None
+    return read_task(library, out) if isinstance(out, TaskHandle) and out else None
 
 
 def closed() -> Closed:

@@ -29,8 +29,8 @@ def interrupted(call):
     threading.Thread(target=watch, daemon=True).start()
     try:
         say("returned", call())
-    except KeyboardInterrupt:
-        say("interrupted", time.monotonic())
+    except KeyboardInterrupt as stop:
+        say("interrupted", time.monotonic(), type(stop.__cause__).__name__, getattr(stop.__cause__, "task_id", "") or "-")
 """
 
 
@@ -85,8 +85,11 @@ class CtrlC(WithSandbox):
         self.addCleanup(child.close)
         return child
 
-    def assert_ends_at_once(self, script: str) -> None:
-        """Ctrl-C during the call ends it within 0.3 s, the client goes on, and no handle is left."""
+    def assert_ends_at_once(self, script: str, cause: str) -> str:
+        """Ctrl-C during the call ends it within 0.3 s, the client goes on, and no handle is left.
+
+        The ended call's error is the cause; gives the task that it knows.
+        """
         child = self.child(
             script
             + """
@@ -98,31 +101,37 @@ say("handles", imgtask.live_handles())
         )
         self.assertEqual(child.hear(), ["in", "flight"])
         at = child.signal(signal.SIGINT)
-        word, when = child.hear()
-        self.assertEqual(word, "interrupted")
+        word, when, why, task = child.hear()
+        self.assertEqual((word, why), ("interrupted", cause))
         self.assertLess(float(when) - at, 0.3)
         self.assertEqual(child.hear()[0], "again")
         self.assertEqual(child.hear(), ["handles", "0"])
         self.assertEqual(child.end(), 0)
+        return task
 
     def test_ctrl_c_ends_a_wait(self) -> None:
-        self.assert_ends_at_once(
+        task = self.assert_ends_at_once(
             """
 ref = client.submit(prompt="a cat [never]").id
 interrupted(lambda: client.wait(ref, timeout=60))
-"""
+""",
+            "Cancelled",
         )
+        self.assertRegex(task, "^img_")
 
     def test_ctrl_c_ends_a_look_that_gets_no_answer(self) -> None:
         self.assert_ends_at_once(
             """
 ref = client.submit(prompt="a cat [poll.silent]").id
 interrupted(lambda: client.fetch(ref))
-"""
+""",
+            "Cancelled",
         )
 
     def test_ctrl_c_ends_a_submit_that_gets_no_answer(self) -> None:
-        self.assert_ends_at_once('interrupted(lambda: client.submit(prompt="a cat [create.silent]"))')
+        self.assert_ends_at_once(
+            'interrupted(lambda: client.submit(prompt="a cat [create.silent]"))', "SubmitUnknown"
+        )
 
     def test_ctrl_c_ends_a_download_that_gets_no_answer(self) -> None:
         self.assert_ends_at_once(
@@ -130,7 +139,8 @@ interrupted(lambda: client.fetch(ref))
 task = client.wait(client.submit(prompt="a cat [image.silent]"), timeout=20)
 interrupted(lambda: client.download(task))
 task = None
-"""
+""",
+            "Cancelled",
         )
 
     def test_ctrl_c_ends_the_program_as_it_should(self) -> None:

@@ -1,0 +1,123 @@
+"""Arguments as the library takes them. No message shows a value that may be a secret."""
+
+import json
+import math
+import os
+from typing import Any, Dict, Mapping, Optional, Union
+
+from . import _abi
+from ._errors import InvalidArgument
+from ._handles import TaskHandle
+from ._library import PathLike
+from ._task import Task
+
+#: A task, its id, or the poll address the service gave.
+TaskRef = Union[Task, str]
+
+
+def text(name: str, value: Optional[str]) -> Optional[bytes]:
+    """A text as the library takes it. The message never shows the value: it may be a key."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    try:
+        encoded = value.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(f"{name} is not text that UTF-8 can hold") from None
+    if 0 in encoded:
+        raise InvalidArgument(f"{name} holds a NUL character")
+    return encoded
+
+
+def path_text(name: str, value: Optional[PathLike]) -> Optional[bytes]:
+    """A path as the library takes it: UTF-8 on every system."""
+    if value is None:
+        return None
+    path = os.fspath(value)
+    return text(name, path.decode() if isinstance(path, bytes) else path)
+
+
+def dialect_text(dialect: Union[str, Mapping[str, Any], None]) -> Optional[bytes]:
+    """A dialect as JSON."""
+    if isinstance(dialect, Mapping):
+        return json_text("dialect", dialect)
+    return text("dialect", dialect)
+
+
+def request_text(request: Union[str, Mapping[str, Any], None], members: Dict[str, Any]) -> bytes:
+    """A request as JSON."""
+    if isinstance(request, str):
+        if not members:
+            return text("request", request) or b""
+        try:
+            request = json.loads(request)
+        except ValueError:
+            raise InvalidArgument("request is not JSON") from None
+    if request is None:
+        request = {}
+    if not isinstance(request, Mapping):
+        raise InvalidArgument("request must be a JSON object: a dict, or text that holds one")
+    return json_text("request", {**request, **members})
+
+
+def json_text(name: str, value: Mapping[str, Any]) -> bytes:
+    """A value as JSON; ASCII, so that every str can be held."""
+    try:
+        return json.dumps(dict(value), allow_nan=False).encode("ascii")
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(f"{name} cannot be written as JSON: {error}") from None
+
+
+def ref_text(ref: TaskRef) -> bytes:
+    """What to look at."""
+    if isinstance(ref, str):
+        return text("ref", ref) or b""
+    if not isinstance(ref, Task):
+        raise TypeError(f"ref must be a Task, an id or a poll address, not {type(ref).__name__}")
+    if not (ref.poll_ref or ref.id):
+        raise InvalidArgument("this task has no id to look at: the service answered without one")
+    return text("ref", ref.poll_ref or ref.id) or b""
+
+
+def task_handle(task: Task) -> TaskHandle:
+    """The library's own task, which knows where the images are."""
+    if not isinstance(task, Task):
+        raise TypeError(f"task must be a Task, not {type(task).__name__}: fetch it first")
+    if task._handle is None:
+        raise InvalidArgument("this task was pickled or rebuilt: fetch it again before a download")
+    return task._handle
+
+
+def image_index(index: int) -> int:
+    """A place in `task.images`, counted from the front only."""
+    if not isinstance(index, int) or index < 0 or index >= 1 << 31:
+        raise InvalidArgument(f"index must be 0 or more, not {index!r}")
+    return index
+
+
+def milliseconds(name: str, seconds: Optional[float]) -> int:
+    """Seconds of an option as the library takes them; 0 there means the default."""
+    if seconds is None:
+        return 0
+    if not 0 < seconds <= (_abi.TIMEOUT_DEFAULT - 1) / 1000:
+        raise InvalidArgument(f"{name} must be more than 0 seconds and less than 49 days, not {seconds!r}")
+    return math.ceil(seconds * 1000)
+
+
+def wait_milliseconds(seconds: Optional[float]) -> int:
+    """Seconds of a wait as the library takes them; more than it can count is as long as it can count."""
+    if seconds is None:
+        return _abi.TIMEOUT_DEFAULT
+    if not seconds >= 0:
+        raise InvalidArgument(f"timeout must be 0 seconds or more, not {seconds!r}")
+    return math.ceil(min(seconds * 1000, _abi.TIMEOUT_DEFAULT - 1))
+
+
+def number(name: str, value: Optional[int], bits: int) -> int:
+    """A limit as the library takes it; 0 there means the default."""
+    if value is None:
+        return 0
+    if not isinstance(value, int) or not 0 <= value < 1 << bits:
+        raise InvalidArgument(f"{name} must be a whole number of 0 or more, not {value!r}")
+    return value
