@@ -59,7 +59,7 @@ examples: lib ## the C examples, into build/examples
 	done
 
 bench: lib ## cost of a fetch beside libcurl and a raw socket, and of reading a body
-	@bash benches/run.sh
+	@$(PYTHON) benches/run.py
 
 lint: ## formatting and lints, as CI runs them
 	@$(CARGO) fmt --check

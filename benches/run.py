@@ -30,6 +30,8 @@ BENCHES = ROOT / "benches"
 # Looks in one turn of a way: a millisecond or two, shorter than a time slice, so that most turns are never interrupted even
 # on a busy machine.
 TURN = 50
+# Looks before them, not timed: another way had the core.
+WARM_UP = 15
 # Seconds after which a worker that does not answer is taken for dead.
 PATIENCE = 120
 # The ways, for people.
@@ -144,17 +146,18 @@ def compare(table, worker, curl, lib, port, rounds):
         ways["raw"] = Worker(stack, [worker, "raw", port])
         ways["python"] = Worker(stack, [sys.executable, BENCHES / "worker.py", port], python_env)
         for way in ways.values():
-            way.ask(20 * TURN)
+            way.ask(f"{20 * TURN} 0")
         turns = {name: [] for name in ways}
         order = list(ways)
         for _ in range(rounds):
             for name in order:
-                turns[name] += ways[name].ask(TURN)
+                turns[name] += ways[name].ask(f"{WARM_UP} {TURN}")
             order.append(order.pop(0))
         ends = {name: way.ask("end") for name, way in ways.items()}
 
     wall = {name: statistics.median(times) / TURN / 1000 for name, times in turns.items()}
-    user, system, threads = ({name: end[i] / (1 if i == 2 else rounds * TURN) for name, end in ends.items()} for i in range(3))
+    looks = rounds * (WARM_UP + TURN)
+    user, system = ({name: end[i] / looks for name, end in ends.items()} for i in range(2))
     table.title(f"one look at a finished task, microseconds; {rounds} turns of {TURN} looks, median turn")
     for what, figures in [("wall", wall), ("user CPU", user), ("system CPU", system)]:
         for name in ways:
@@ -169,7 +172,7 @@ def compare(table, worker, curl, lib, port, rounds):
         table.missing("imgtask / libcurl + cJSON, user CPU", why)
     table.figure("imgtask / bare socket, wall", wall["imgtask"] / wall["raw"], ".2f", 2.2)
     table.figure("Python / C, wall", wall["python"] / wall["imgtask"], ".2f", 1.5)
-    table.figure("threads started by all the looks of the C ABI", threads["imgtask"], ".0f", 0)
+    table.figure("threads started by all the looks of the C ABI", ends["imgtask"][2], ".0f", 0)
 
 
 def count(table, worker, curl, port):
@@ -179,7 +182,7 @@ def count(table, worker, curl, port):
     def slope(tool, pattern, way):
         def total(looks):
             run = subprocess.run(
-                [*tool, worker, way, port], input=f"{looks}\nend\n", capture_output=True, text=True, timeout=PATIENCE
+                [*tool, worker, way, port], input=f"0 {looks}\nend\n", capture_output=True, text=True, timeout=PATIENCE
             )
             found = re.search(pattern, run.stderr, re.M)
             if run.returncode or not found:
@@ -213,7 +216,7 @@ def grow(table, worker, port):
     ]:
         with contextlib.ExitStack() as stack:
             way = Worker(stack, [worker, "imgtask", port])
-            way.ask(TURN)
+            way.ask(f"{TURN} 0")
             table.figure(title, way.ask(f"peak {task_id}")[0] / size, ".2f", limit)
 
 

@@ -36,8 +36,11 @@ def main():
     for order in sys.stdin:
         if order == "end\n":
             break
+        warm_up, looks = map(int, order.split())
+        for _ in range(warm_up):
+            look(client, base)
         start = time.perf_counter_ns()
-        for _ in range(int(order)):
+        for _ in range(looks):
             look(client, base)
         print(time.perf_counter_ns() - start, flush=True)
         if first is None:
