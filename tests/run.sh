@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Every test: Rust, the C ABI, C programs, Python, the examples. `make test` calls it when library and command are built.
+# Ends with one line, "N passed, N failed", and fails when anything did.
+set -u
+cd "$(dirname "$0")/.."
+
+log=$(mktemp -d)
+trap 'rm -rf "$log"' EXIT
+passed=0 failed=0 broken=0
+
+count() { # adds up the closing lines of cargo test and of unittest
+  local p f
+  p=$(sed -n 's/^test result: .* \([0-9]*\) passed; .*/\1/p' "$1" | awk '{n += $1} END {print n + 0}')
+  f=$(sed -n 's/^test result: .* \([0-9]*\) failed; .*/\1/p' "$1" | awk '{n += $1} END {print n + 0}')
+  local ran bad
+  ran=$(sed -n 's/^Ran \([0-9]*\) tests\{0,1\} in .*/\1/p' "$1" | awk '{n += $1} END {print n + 0}')
+  bad=$(grep -cE '^(FAIL|ERROR): ' "$1")
+  passed=$((passed + p + ran - bad)) failed=$((failed + f + bad))
+}
+
+step() { # a name, a time limit in seconds, a command
+  local name=$1 limit=$2 start=$SECONDS
+  shift 2
+  if timeout --kill-after=10 "$limit" "$@" >"$log/$name" 2>&1; then
+    printf '  %-10s ok    %4d s\n' "$name" $((SECONDS - start))
+  else
+    broken=$((broken + 1))
+    printf '  %-10s FAILED after %d s\n' "$name" $((SECONDS - start))
+    grep -vE '^test .* \.\.\. ok$|^ *(Compiling|Running|Downloaded|Downloading)' "$log/$name" | tail -n 120
+  fi
+  count "$log/$name"
+}
+
+missing=
+for tool in valgrind luajit clang c++; do
+  command -v "$tool" >/dev/null || missing="$missing $tool"
+done
+[ -z "$missing" ] || echo "  left out, not installed:$missing"
+
+export IMGTASK_LIB_DIR=$PWD/build/lib IMGTASK_LIBRARY=$PWD/build/lib/libimgtask.so IMGTASK_COMMAND=$PWD/build/bin/imgtask
+step rust 1500 "${CARGO:-cargo}" test --quiet --no-fail-fast --features cli,header
+step shipped 600 "${CARGO:-cargo}" test --quiet --features cli,header --test abi -- --ignored shipped
+step python 600 env PYTHONPATH=bindings/python "${PYTHON:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python
+
+# A step that broke without a failed test to show for it counts as one.
+[ "$broken" -gt 0 ] && [ "$failed" -eq 0 ] && failed=$broken
+echo "$passed passed, $failed failed"
+[ "$broken" -eq 0 ]
