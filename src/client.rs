@@ -216,7 +216,7 @@ impl Client {
     /// The bytes of one image (`image_index` counts `task.images`).
     ///
     /// # Errors
-    /// `InvalidArgument` for an index that is none, `BadImage` for bytes that are no whole image, `TooLarge`, `Blocked`,
+    /// `NoImage` for a task without images (it failed, or is not finished), `InvalidArgument` for an index that is none, `BadImage` for bytes that are no whole image, `TooLarge`, `Blocked`,
     /// `LinkExpired` when a fresh look at the task gave no better link, and what the network answered.
     pub fn download(&self, task: &Task, image_index: usize) -> Result<Picture> {
         let mut data = Vec::new();
@@ -239,10 +239,7 @@ impl Client {
 
     fn fetch_image(&self, task: &Task, index: usize, sink: &mut dyn Sink) -> Result<PictureInfo> {
         let call = self.shared.calls.enter()?;
-        let Some(image) = task.images.get(index) else {
-            let message = format!("no image {index}: the task has {}", task.images.len());
-            return Err(Error::invalid(message).with_task_id(&task.id));
-        };
+        let Some(image) = task.images.get(index) else { return Err(no_such_image(task, index)) };
         let fetched = match task.inline_text(image) {
             Some(text) => self.take_inline(text, sink),
             None => self.fetch_linked(task, image, &call, sink),
@@ -321,6 +318,18 @@ impl Client {
             _ => Err(expired),
         }
     }
+}
+
+fn no_such_image(task: &Task, index: usize) -> Error {
+    if !task.images.is_empty() {
+        let message = format!("no image {index}: task {} has {}", task.id, task.images.len());
+        return Error::invalid(message).with_task_id(&task.id);
+    }
+    let message = match &task.failure {
+        Some(failure) => format!("task {} is {} and has no image: {}", task.id, task.state, failure.message),
+        None => format!("task {} is {} and has no image", task.id, task.state),
+    };
+    Error::new(Status::NoImage, message).with_task_id(&task.id)
 }
 
 fn address(url: &str) -> Result<Url> {

@@ -586,6 +586,21 @@ fn an_unknown_word_is_told_in_the_log_and_no_line_holds_a_secret() {
 }
 
 #[test]
+fn a_task_without_an_image_says_why_when_it_is_downloaded() {
+    let server = Server::start(|_, before| match before {
+        0 => json(r#"{"id":"img_1","status":"failed","error":{"code":"x","message":"no such model"}}"#),
+        _ => json(&dimilinks("queued")),
+    });
+    let client = client("dimilinks", &server);
+    for words in ["is failed and has no image: no such model", "is queued and has no image"] {
+        let task = client.fetch("img_1").expect("served");
+        let error = client.download(&task, 0).expect_err("no image");
+        assert_eq!(error.status(), Status::NoImage);
+        assert!(error.message().contains(words), "{error}");
+    }
+}
+
+#[test]
 fn another_key_is_used_from_the_next_request_on() {
     let server = Server::start(|_, _| json(&dimilinks("queued")));
     let client = client("dimilinks", &server);
