@@ -653,3 +653,27 @@ fn the_demo_makes_valid_images_and_a_page_that_shows_them() {
     finish(imgtask(&["demo", "--out", &out])).ends_with(8).says("--out");
     assert_eq!(fs::read_to_string(folder.path().join("sheet/index.html")).expect("read"), "mine");
 }
+
+#[test]
+fn a_command_runs_with_a_sandbox_around_it() {
+    let exe = env!("CARGO_BIN_EXE_imgtask");
+    let run = finish(imgtask(&[
+        "sandbox",
+        "--speed",
+        "200",
+        "--",
+        exe,
+        "submit",
+        "--provider",
+        "lemondata",
+        "--prompt",
+        "a fox",
+        "--set",
+        "model=m",
+    ]));
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(run.out.contains("ldtask_"), "{}", run.out);
+    let run = finish(imgtask(&["sandbox", "--", exe, "fetch", "--provider", "dimilinks-legacy", "img_nobody"]));
+    assert_eq!(run.code, 5, "the code is the command's own: {}", run.err);
+    assert_eq!(finish(imgtask(&["sandbox", "--", "no-such-program"])).code, 2);
+}

@@ -128,6 +128,11 @@ fn run(command: Command) -> Outcome {
         Command::Fetch(fetch) => fetch.run(),
         Command::Wait(wait) => wait.run(),
         Command::Download(download) => download.run(),
+        // The code is the command's own, and not one of ours.
+        Command::Sandbox(options) if !options.command.is_empty() => match sandbox::run_command(&options) {
+            Ok(code) => std::process::exit(code.into()),
+            Err(error) => Err(Problem::usage(error.to_string())),
+        },
         Command::Sandbox(options) => match sandbox::run(&options) {
             Ok(()) => Ok(Exit::Done),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => Err(Problem::usage(error.to_string())),

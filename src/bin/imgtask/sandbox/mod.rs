@@ -12,6 +12,7 @@
 
 mod answer;
 mod catalogue;
+mod command;
 mod control;
 mod create;
 mod dimilinks;
@@ -28,6 +29,7 @@ mod stop;
 mod store;
 mod twist;
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -37,6 +39,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+pub(crate) use command::run_command;
 use gateway::{ANY_KEY, Gateway};
 use http::Server;
 use scenario::Rule;
@@ -96,6 +99,10 @@ pub(crate) struct SandboxOptions {
     /// Go on when standard input ends and when the parent process is gone.
     #[arg(long, conflicts_with = "until_stdin_closes")]
     pub(crate) keep_running: bool,
+    /// Runs this with every provider's address and key in its environment (DIMILINKS_BASE_URL, DIMILINKS_API_KEY, ...), and
+    /// ends with it. Prints no line then.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
 }
 
 impl Default for SandboxOptions {
@@ -110,6 +117,7 @@ impl Default for SandboxOptions {
             scenario: Vec::new(),
             until_stdin_closes: false,
             keep_running: false,
+            command: Vec::new(),
         }
     }
 }

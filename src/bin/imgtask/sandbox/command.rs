@@ -1,0 +1,40 @@
+//! A command that runs with a sandbox around it: `imgtask sandbox -- python3 quickstart.py`.
+
+use std::io;
+use std::process::Command;
+
+use super::{RunningSandbox, SandboxOptions, start};
+
+/// Starts a sandbox, runs the command of the options with every provider's address and key in its environment, and stops
+/// with it. Gives the command's exit code.
+///
+/// # Errors
+///
+/// As [`start`], and a command that cannot be run.
+pub(crate) fn run_command(options: &SandboxOptions) -> io::Result<u8> {
+    let Some((program, arguments)) = options.command.split_first() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no command"));
+    };
+    let sandbox = start(options)?;
+    let mut command = Command::new(program);
+    command.args(arguments).envs(variables(&sandbox));
+    let status = command.status().map_err(|error| {
+        let words = format!("{} cannot be run: {error}", program.display());
+        io::Error::new(io::ErrorKind::InvalidInput, words)
+    })?;
+    // A command that a signal ended has no code; shells say so with a number above 128.
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(130))
+}
+
+/// The variables that the library reads by itself.
+fn variables(sandbox: &RunningSandbox) -> Vec<(String, String)> {
+    let mut variables = vec![("IMGTASK_SANDBOX".to_owned(), sandbox.control.clone())];
+    for access in &sandbox.providers {
+        let name = access.name.to_ascii_uppercase().replace('-', "_");
+        // The old routes belong to the same service and share its key.
+        let service = name.split('_').next().unwrap_or(&name);
+        variables.push((format!("{service}_API_KEY"), access.key.to_owned()));
+        variables.push((format!("{name}_BASE_URL"), access.base_url.clone()));
+    }
+    variables
+}
