@@ -134,7 +134,8 @@ impl Watch {
                 (if hint_ms.is_some() { timing.floor_ms } else { own }, hint_ms)
             }
         };
-        if self.last {
+        // A look that lasted until the deadline was the last one, whatever it was meant to be.
+        if self.last || now_ms >= self.deadline_ms {
             return Step::End(End::TimedOut);
         }
         let Some(hint_ms) = hint_ms else { return self.look_at(now_ms, now_ms.saturating_add(pause_ms), allowance_ms) };
@@ -261,6 +262,14 @@ mod tests {
         let mut watch = Watch::new(500, None, 500);
         let (looks, _, end) = run(&mut watch, 500, &dimilinks(), |_| PENDING);
         assert_eq!((looks, end), (vec![500], End::TimedOut));
+    }
+
+    #[test]
+    fn a_look_that_lasts_until_the_deadline_is_the_last_one() {
+        let mut watch = Watch::new(0, None, 10_000);
+        assert_eq!(watch.first(0, &dimilinks(), ALLOWANCE), Step::Look { at_ms: 0, last: false });
+        let step = watch.after(Seen::Failed { hint_ms: None }, 10_000, &dimilinks(), &mut Jitter::new(1), ALLOWANCE);
+        assert_eq!(step, Step::End(End::TimedOut));
     }
 
     #[test]
