@@ -24,6 +24,7 @@ mod sized;
 mod task;
 mod text;
 
+use std::any::Any;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -39,15 +40,18 @@ const _: () = assert!(cfg!(panic = "unwind"), "imgtask needs panic = \"unwind\":
 /// Runs the body of an export: no panic leaves it, and its error goes to `error`.
 fn guard(error: Out<imgtask_error>, body: impl FnOnce() -> Result<()>) -> Status {
     process::prepare();
-    let result = contain(body);
-    match result {
+    match contain(body) {
         Ok(()) => Status::Ok,
-        Err(failure) => {
-            let status = failure.status();
-            error.give_if_wanted(|| imgtask_error::boxed(&failure));
-            status
-        }
+        Err(failure) => tell(&failure, error),
     }
+}
+
+// What follows a failure stands once, not in each of the exports: it is half of their code.
+#[cold]
+#[inline(never)]
+fn tell(failure: &Error, error: Out<imgtask_error>) -> Status {
+    error.give_if_wanted(|| imgtask_error::boxed(failure));
+    failure.status()
 }
 
 /// Runs the body of an export that works with a client.
@@ -63,13 +67,17 @@ unsafe fn guard_client(
         // SAFETY: the caller's promise. A share of our own keeps the client alive should it be freed during the call.
         let client: Arc<imgtask_client> = unsafe { handle::share(client, "client") }?;
         client.admit()?;
-        let result = contain(|| body(&client));
-        if let Some(bug) = result.as_ref().err().filter(|failure| failure.status() == Status::Panic) {
-            // A second panic on the way out changes nothing: the first one is reported.
-            free(|| client.core.broke(bug));
-        }
-        result
+        contain(|| body(&client)).inspect_err(|failure| close_if_bug(&client, failure))
     })
+}
+
+#[cold]
+#[inline(never)]
+fn close_if_bug(client: &imgtask_client, failure: &Error) {
+    if failure.status() == Status::Panic {
+        // A second panic on the way out changes nothing: the first one is reported.
+        free(|| client.core.broke(failure));
+    }
 }
 
 /// Runs the body of a free function, which has nobody to tell what went wrong.
@@ -83,15 +91,17 @@ fn free(body: impl FnOnce()) {
 /// Turns a panic of `body` into an error that names the place in the source and nothing else.
 fn contain(body: impl FnOnce() -> Result<()>) -> Result<()> {
     let _inside = process::silence_panics();
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
-        // A payload may panic when it is dropped.
-        mem::forget(payload);
-        let place = process::last_panic();
-        Err(Error::new(
-            Status::Panic,
-            format!("a bug in imgtask {} at {place}: please report it", env!("CARGO_PKG_VERSION")),
-        ))
-    })
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| Err(bug(payload)))
+}
+
+#[cold]
+#[inline(never)]
+fn bug(payload: Box<dyn Any + Send>) -> Error {
+    // A payload may panic when it is dropped.
+    mem::forget(payload);
+    let place = process::last_panic();
+    let version = env!("CARGO_PKG_VERSION");
+    Error::new(Status::Panic, format!("a bug in imgtask {version} at {place}: please report it"))
 }
 
 #[cfg(test)]
