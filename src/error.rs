@@ -71,7 +71,7 @@ pub enum Status {
     BadResponse = 66,
     /// The request was sent and its answer lost: the task may exist and be paid for.
     SubmitUnknown = 67,
-    /// The task succeeded without a usable image.
+    /// The task has no usable image: it failed, is not finished, or succeeded without one.
     NoImage = 68,
     /// The image's link is no longer valid.
     LinkExpired = 69,

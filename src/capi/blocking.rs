@@ -167,9 +167,10 @@ pub unsafe extern "C" fn imgtask_client_cancel_task(
 /// @param flags        0.
 /// @param out          receives the image's bytes, NULL on failure. Free them with imgtask_bytes_free.
 /// @param error        receives why, or NULL.
-/// @return OK; NULL_ARGUMENT; INVALID_ARGUMENT for an index without an image; UNSUPPORTED for a flag; LINK_EXPIRED: fetch
-///         the task again; BLOCKED for an address that is not allowed; BAD_IMAGE; TOO_LARGE; RESOLVE, CONNECT, TLS, IO,
-///         PROTOCOL, PROXY; TIMEOUT; SERVER; CANCELLED; CLOSED; WRONG_PROCESS; BUSY.
+/// @return OK; NULL_ARGUMENT; NO_IMAGE: the task failed, is not finished, or succeeded without an image; INVALID_ARGUMENT for
+///         an index that none of its images has; UNSUPPORTED for a flag; LINK_EXPIRED: fetch the task again; BLOCKED for an
+///         address that is not allowed; BAD_IMAGE; TOO_LARGE; RESOLVE, CONNECT, TLS, IO, PROTOCOL, PROXY; TIMEOUT; SERVER;
+///         RATE_LIMITED; REJECTED; RESOURCE; CANCELLED; CLOSED; WRONG_PROCESS; BUSY.
 ///
 /// Blocks until the image is here or stall_timeout_ms passed without a byte.
 #[unsafe(no_mangle)]

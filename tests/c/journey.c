@@ -161,7 +161,7 @@ static void a_download_with_wrong_arguments_is_refused(void)
     const imgtask_status invalid = IMGTASK_STATUS_INVALID_ARGUMENT, unsupported = IMGTASK_STATUS_UNSUPPORTED;
     CHECK_REFUSED(imgtask_client_download(client, final, 1, 0, &bytes, &error), invalid, "image");
     CHECK_REFUSED(imgtask_client_download(client, final, (size_t)-1, 0, &bytes, &error), invalid, "image");
-    CHECK_REFUSED(imgtask_client_download(client, task, 0, 0, &bytes, &error), invalid, "image");
+    CHECK_REFUSED(imgtask_client_download(client, task, 0, 0, &bytes, &error), IMGTASK_STATUS_NO_IMAGE, "has no image");
     CHECK_REFUSED(imgtask_client_download(client, final, 0, 1, &bytes, &error), unsupported, "flags");
     CHECK_REFUSED(imgtask_client_download(client, final, 0, IMGTASK_FLAG_NO_REPLACE, &bytes, &error), unsupported, "flags");
     CHECK_REFUSED(imgtask_client_download_file(client, final, 0, NULL, 0, NULL, &error), IMGTASK_STATUS_NULL_ARGUMENT, "path");
@@ -199,7 +199,7 @@ static void a_task_that_failed_says_why_and_what_helps(void)
     CHECK(info.failure_action == IMGTASK_FAILURE_ACTION_CHANGE_REQUEST);
     CHECK_STATUS(imgtask_client_fetch(client, info.id, &seen, NULL), IMGTASK_STATUS_OK);
     CHECK(info_of(seen).state == IMGTASK_TASK_STATE_FAILED);
-    CHECK_REFUSED(imgtask_client_download(client, final, 0, 0, &bytes, &error), IMGTASK_STATUS_INVALID_ARGUMENT, "image");
+    CHECK_REFUSED(imgtask_client_download(client, final, 0, 0, &bytes, &error), IMGTASK_STATUS_NO_IMAGE, "failed and has no image");
     imgtask_task_free(seen);
     imgtask_task_free(final);
     imgtask_task_free(task);

@@ -177,7 +177,7 @@ class SubmitUnknown(ServiceError):
 
 
 class NoImage(ServiceError):
-    """The task succeeded without a usable image."""
+    """The task has no usable image: it failed, is not finished, or succeeded without one."""
 
 
 class LinkExpired(ServiceError):
