@@ -13,6 +13,7 @@ use crate::options::Setup;
 use crate::reference::{Base, Place, Target};
 use crate::submits::Submits;
 use crate::task::{Link, Task};
+use crate::words;
 
 pub(crate) struct Api {
     pub(crate) dialect: Arc<Dialect>,
@@ -344,8 +345,9 @@ impl Api {
         }
     }
 
-    fn without_secrets(&self, text: &str) -> String {
-        without_secrets(text, &self.key().key)
+    /// A text that may repeat what the service said, fit for a message.
+    pub(crate) fn without_secrets(&self, text: &str) -> String {
+        words::without_secrets(text, &self.key().key)
     }
 
     pub(crate) fn key(&self) -> Arc<Key> {
@@ -417,35 +419,4 @@ fn known(origin: &str) -> &str {
 
 fn longer(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
     a.max(b)
-}
-
-/// A service's words without the key and without the queries of links: some services repeat what they were sent.
-fn without_secrets(text: &str, key: &str) -> String {
-    let text = text.replace(key, "[key]");
-    let mut kept = String::with_capacity(text.len());
-    for word in text.split_inclusive(char::is_whitespace) {
-        match word.split_once('?') {
-            Some((before, after)) if before.contains("://") || before.starts_with('/') => {
-                kept.push_str(before);
-                kept.push_str("?[...]");
-                kept.extend(after.chars().last().filter(|c| c.is_whitespace()));
-            }
-            _ => kept.push_str(word),
-        }
-    }
-    kept
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_services_words_lose_the_key_and_the_queries_of_links() {
-        assert_eq!(
-            without_secrets("Incorrect key sk-1: see https://h/p?sig=abc now, or /p/img/1?exp=1&sig=2", "sk-1"),
-            "Incorrect key [key]: see https://h/p?[...] now, or /p/img/1?[...]"
-        );
-        assert_eq!(without_secrets("what? nothing", "sk-1"), "what? nothing");
-    }
 }

@@ -16,6 +16,10 @@ use crate::options::{self, Options, Setup};
 use crate::picture::{Picture, PictureInfo, SavedPicture};
 use crate::task::{Image, Task};
 use crate::wait::Wait;
+use crate::words::one_line;
+
+/// Longest message that quotes a task's own words, characters.
+const MAX_WORDS: usize = 500;
 
 /// What a client has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -239,7 +243,7 @@ impl Client {
 
     fn fetch_image(&self, task: &Task, index: usize, sink: &mut dyn Sink) -> Result<PictureInfo> {
         let call = self.shared.calls.enter()?;
-        let Some(image) = task.images.get(index) else { return Err(no_such_image(task, index)) };
+        let Some(image) = task.images.get(index) else { return Err(self.no_such_image(task, index)) };
         let fetched = match task.inline_text(image) {
             Some(text) => self.take_inline(text, sink),
             None => self.fetch_linked(task, image, &call, sink),
@@ -318,18 +322,18 @@ impl Client {
             _ => Err(expired),
         }
     }
-}
 
-fn no_such_image(task: &Task, index: usize) -> Error {
-    if !task.images.is_empty() {
-        let message = format!("no image {index}: task {} has {}", task.id, task.images.len());
-        return Error::invalid(message).with_task_id(&task.id);
+    fn no_such_image(&self, task: &Task, index: usize) -> Error {
+        let Task { id, state, images, failure, .. } = task;
+        let (status, message) = match (images.len(), failure) {
+            (0, Some(failure)) => {
+                (Status::NoImage, format!("task {id} is {state} and has no image: {}", failure.message))
+            }
+            (0, None) => (Status::NoImage, format!("task {id} is {state} and has no image")),
+            (count, _) => (Status::InvalidArgument, format!("no image {index}: task {id} has {count}")),
+        };
+        Error::new(status, one_line(&self.shared.api.without_secrets(&message), MAX_WORDS)).with_task_id(id)
     }
-    let message = match &task.failure {
-        Some(failure) => format!("task {} is {} and has no image: {}", task.id, task.state, failure.message),
-        None => format!("task {} is {} and has no image", task.id, task.state),
-    };
-    Error::new(Status::NoImage, message).with_task_id(&task.id)
 }
 
 fn address(url: &str) -> Result<Url> {

@@ -23,6 +23,7 @@ mod reference;
 mod submits;
 mod task;
 mod wait;
+mod words;
 
 pub use client::{Client, ProviderInfo, Stats, providers};
 pub use error::{Error, Result, Retry, Status};

@@ -4,6 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::task::Task;
+use crate::words::one_line;
+
+/// Longest line, characters.
+const MAX_LINE: usize = 1_000;
 
 /// How much the log is told; each level holds the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -38,10 +42,10 @@ impl Log {
         Log { level, sink }
     }
 
-    /// Tells a line, made only when somebody wants it.
+    /// Tells a line, made only when somebody wants it. What a service put into it breaks no line and fills no disk.
     pub(crate) fn line(&self, level: LogLevel, text: impl FnOnce() -> String) {
         if let Some(sink) = self.sink.as_ref().filter(|_| level <= self.level) {
-            sink(level, &text());
+            sink(level, &one_line(&text(), MAX_LINE));
         }
     }
 }

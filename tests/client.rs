@@ -601,6 +601,33 @@ fn a_task_without_an_image_says_why_when_it_is_downloaded() {
 }
 
 #[test]
+fn words_of_a_service_break_no_line_and_tell_no_secret() {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let sink = lines.clone();
+    let body = format!(
+        r#"{{"id":"img_1\nx","status":"failed","error":{{"message":"{KEY}\r\nsee \u001b[31m(/p/a?sig=s3cret) {}"}}}}"#,
+        "long ".repeat(10_000)
+    );
+    let server = Server::start(move |_, _| json(&body));
+    let options = Options {
+        log_level: LogLevel::Debug,
+        log: Some(Arc::new(move |_, line: &str| sink.lock().expect("a lock").push(line.to_owned()))),
+        ..options("dimilinks", &server)
+    };
+    let client = Client::create(&options).expect("a client");
+    let task = client.fetch("img_1").expect("served");
+    let error = client.download(&task, 0).expect_err("no image");
+    assert_eq!(error.status(), Status::NoImage);
+    let mut told = lines.lock().expect("a lock").clone();
+    assert!(told.len() >= 3, "{told:?}");
+    told.push(error.message().to_owned());
+    for line in told {
+        assert!(!line.contains(char::is_control) && line.len() < 2_000, "{line:?}");
+        assert!(!line.contains("CANARY") && !line.contains("s3cret"), "{line}");
+    }
+}
+
+#[test]
 fn another_key_is_used_from_the_next_request_on() {
     let server = Server::start(|_, _| json(&dimilinks("queued")));
     let client = client("dimilinks", &server);

@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["client", "api", "wait", "options", "reference", "calls", "submits"],
     &["image"],
     &["poll", "dialect", "http"],
-    &["task", "error", "picture", "log"],
+    &["task", "error", "picture", "log", "words"],
 ];
 
 /// On this floor the modules are rooms of one flat; everywhere else a module keeps to itself.

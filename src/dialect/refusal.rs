@@ -10,6 +10,7 @@ use super::reading::seconds;
 use super::trie::{Builder, Mark, Trie};
 use super::value::Value;
 use crate::error::{Error, Retry, Status};
+use crate::words::one_line;
 
 /// Why a service refused. Empty where it did not say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -145,30 +146,4 @@ impl RefusalPlan {
         let scalar = |value: &Value<'_>| matches!(value, Value::Bool(_)) || value.text().is_some();
         values.find(scalar).unwrap_or_default()
     }
-}
-
-/// A text from outside, fit for one line of a log or a terminal: no line ends, no escape sequences, no characters that
-/// turn the direction of what follows.
-fn one_line(text: &str, limit: usize) -> String {
-    let mut line = String::new();
-    for (count, word) in text.split_whitespace().enumerate() {
-        if count > 0 {
-            line.push(' ');
-        }
-        line.extend(word.chars().filter(|c| is_plain(*c)));
-        if line.len() > 4 * limit {
-            break;
-        }
-    }
-    match line.char_indices().nth(limit) {
-        Some((end, _)) => format!("{}...", &line[..end]),
-        None => line.trim().to_owned(),
-    }
-}
-
-fn is_plain(c: char) -> bool {
-    let hidden = matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
-    !c.is_control() && !hidden
 }
