@@ -262,8 +262,9 @@ pub unsafe extern "C" fn imgtask_client_free(client: *mut imgtask_client) {
 pub unsafe extern "C" fn imgtask_client_get_stats(client: *mut imgtask_client, inout: *mut imgtask_stats) -> Status {
     // SAFETY: NULL or what the header asks for.
     unsafe {
+        let place = Place::clear(inout, "inout");
         guard_client(client, Out::nowhere(), |client| {
-            let place = Place::clear(inout, "inout")?;
+            let place = place?;
             let stats = client.core.stats();
             place.fill(imgtask_stats {
                 struct_size: 0,

@@ -70,9 +70,10 @@ impl<T: Handle> Out<T> {
     /// Hands the caller a handle to free, where there is a place for it.
     pub(super) fn give_if_wanted(self, owner: impl FnOnce() -> T::Owner) {
         if !self.0.is_null() {
+            let handle = owner().into_raw();
             process::handle_given();
             // SAFETY: not NULL, and `clear` was promised that it may be written.
-            unsafe { self.0.write(owner().into_raw()) };
+            unsafe { self.0.write(handle) };
         }
     }
 }

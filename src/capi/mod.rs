@@ -50,7 +50,7 @@ fn guard(error: Out<imgtask_error>, body: impl FnOnce() -> Result<()>) -> Status
 #[cold]
 #[inline(never)]
 fn tell(failure: &Error, error: Out<imgtask_error>) -> Status {
-    error.give_if_wanted(|| imgtask_error::boxed(failure));
+    free(|| error.give_if_wanted(|| imgtask_error::boxed(failure)));
     failure.status()
 }
 
@@ -80,7 +80,7 @@ fn close_if_bug(client: &imgtask_client, failure: &Error) {
     }
 }
 
-/// Runs the body of a free function, which has nobody to tell what went wrong.
+/// Runs what has nobody to tell what went wrong: a free function, or the end of a guard.
 fn free(body: impl FnOnce()) {
     let _ = contain(|| {
         body();

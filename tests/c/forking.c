@@ -19,7 +19,9 @@ static void in_the_child(imgtask_client *client, imgtask_task *task)
     CHECK_REFUSED(imgtask_client_download_file(client, task, 0, "x.png", 0, NULL, &error), wrong, "process");
     CHECK_STATUS(imgtask_client_interrupt(client), wrong);
     CHECK_STATUS(imgtask_client_close(client, 1000), wrong);
+    stats.looks = 7;
     CHECK_STATUS(imgtask_client_get_stats(client, &stats), wrong);
+    CHECK(stats.looks == 0);
     imgtask_client_free(client);
 
     /* What never changes may still be read, and names need no client. */
