@@ -142,7 +142,7 @@ static void reference_is_refused(imgtask_client *client, const char *reference)
     CHECK_STATUS(imgtask_client_wait(client, reference, 1000, &task, &error), IMGTASK_STATUS_INVALID_ARGUMENT);
     imgtask_error_free(error);
     error = NULL;
-    CHECK(imgtask_client_cancel_task(client, reference, &task, &error) != IMGTASK_STATUS_OK);
+    CHECK_STATUS(imgtask_client_cancel_task(client, reference, &task, &error), IMGTASK_STATUS_INVALID_ARGUMENT);
     imgtask_error_free(error);
     CHECK(task == NULL);
 }
@@ -165,7 +165,10 @@ static void a_reference_that_leads_elsewhere_is_refused(imgtask_client *client, 
     reference_is_refused(client, "/v1/tasks/../images/task_1");
     reference_is_refused(client, "/v1/tasks/%2e%2e/task_1");
     reference_is_refused(client, "/v1/tasks/%2E./task_1");
+    reference_is_refused(client, "/v1/tasks/a%2fb");
+    reference_is_refused(client, "/v1/tasks/a%0d%0aX-A:%20b");
     reference_is_refused(client, "/v1/tasks/task_1#x");
+    reference_is_refused(client, "a b");
     reference_is_refused(client, "/v1/tasks/");
     reference_is_refused(client, "/v1/chat/completions");
     reference_is_refused(client, "/sandbox");
