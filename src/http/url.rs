@@ -140,7 +140,6 @@ impl Url {
         self.path_and_query().split('?').next().unwrap_or_default()
     }
 
-    /// What follows the `?`, `None` without one.
     pub(crate) fn origin(&self) -> Origin {
         Origin { scheme: self.scheme, host: self.host().to_owned(), port: self.port }
     }
