@@ -26,7 +26,8 @@ step() { # a name, a time limit in seconds, a command
   else
     broken=$((broken + 1))
     printf '  %-10s FAILED after %d s\n' "$name" $((SECONDS - start))
-    grep -vE '^test .* \.\.\. ok$|^ *(Compiling|Running|Downloaded|Downloading)' "$log/$name" | tail -n 120
+    # Without the names of tests that passed.
+    grep -vE '^test .* \.\.\. ok$|^    [a-z0-9_:]+$|^ *(Compiling|Running|Downloaded|Downloading)|^(successes:)?$' "$log/$name" | tail -n 120
   fi
   count "$log/$name"
 }
@@ -38,9 +39,20 @@ done
 [ -z "$missing" ] || echo "  left out, not installed:$missing"
 
 export IMGTASK_LIB_DIR=$PWD/build/lib IMGTASK_LIBRARY=$PWD/build/lib/libimgtask.so IMGTASK_COMMAND=$PWD/build/bin/imgtask
-step rust 1500 "${CARGO:-cargo}" test --quiet --no-fail-fast --features cli,header
+step rust 1500 "${CARGO:-cargo}" test --quiet --no-fail-fast --features cli,header -- --show-output
 step shipped 600 "${CARGO:-cargo}" test --quiet --features cli,header --test abi -- --ignored shipped
 step python 600 env PYTHONPATH=bindings/python "${PYTHON:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python
+
+# The keys that tests and sandbox use, and the queries of signed links: in no output of any test, also of those that pass.
+leaks() {
+  local secret='sk-[A-Za-z]*-(sandbox|[0-9a-f]{4,})|canary[-_0-9]|[?&](sig|exp)=[0-9A-Za-z%]'
+  for known in 'Bearer sk-dimilinks-sandbox' 'sk-CANARY-7f3a' '/p/img/a/0?exp=1&sig=0f'; do
+    grep -qiE "$secret" <<<"$known" || { echo "the search finds nothing"; return 1; }
+  done
+  ! grep -aiEn "$secret" "$@"
+}
+export -f leaks
+step secrets 60 bash -c 'leaks "$@"' leaks "$log"/rust "$log"/shipped "$log"/python
 
 # A step that broke without a failed test to show for it counts as one.
 [ "$broken" -gt 0 ] && [ "$failed" -eq 0 ] && failed=$broken
