@@ -447,7 +447,7 @@ fn usage_mistakes_end_with_2_and_say_what_would_be_right() {
     bare(&["fetch", "-p", "dimilinks", "img_1"]).says("DIMILINKS_API_KEY");
     bare(&["fetch", "-p", "nobody", "img_1"]).says("dimilinks");
     bare(&["wait", "-p", "dimilinks", "img_1", "--timeout", "soon"]).says("90s");
-    bare(&["submit", "-p", "dimilinks"]).says("--prompt");
+    bare(&["submit", "-p", "dimilinks"]).says("--prompt").says("--request");
     bare(&["submit", "-p", "dimilinks", "--prompt", "x", "--set", "size"]).says("NAME=VALUE");
     bare(&["submit", "-p", "dimilinks", "--prompt", "x", "--timeout", "5"]).says("--wait");
     bare(&["submit", "-p", "dimilinks", "--request", "-", "--key-file", "-"]).says("standard input");
@@ -525,6 +525,20 @@ fn a_network_fault_ends_with_7() {
     sandbox.run(&["fetch", "img_1", "--base-url", gone]).ends_with(7).says("error:");
     sandbox.run(&["submit", "--prompt", "a fox", "--base-url", gone]).ends_with(7);
     sandbox.run(&["submit", "--prompt", "[create.http-500] a fox"]).ends_with(7);
+}
+
+#[test]
+fn an_image_that_was_paid_for_and_not_saved_can_be_found_again() {
+    let sandbox = Sandbox::quick();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = path(&folder, "fox.png");
+    // Without the progress nothing but the problem names the task.
+    let arguments = ["submit", "--quiet", "--prompt", "[image-html*1] a fox", "--out", &file];
+    let run = sandbox.run(&arguments).ends_with(7).says("web page");
+    let (_, id) = run.err.trim_end().rsplit_once(" img_").unwrap_or_default();
+    assert!(!id.is_empty() && run.err.contains("imgtask download"), "{}", run.err);
+    sandbox.run(&["download", &format!("img_{id}"), "--out", &file]).ends_with(0);
+    assert_image(&file);
 }
 
 #[test]

@@ -121,12 +121,18 @@ impl Finish<'_> {
             }
             self.ui.result(&report.line()?)?;
         }
-        for error in errors.iter().cloned() {
+        let last = errors.len().saturating_sub(1);
+        for (place, error) in errors.into_iter().enumerate() {
+            let missing = matches!(error.status(), Status::InvalidArgument | Status::NoImage);
             let interrupted = error.status() == Status::Cancelled && interrupt::pressed();
             let mut problem = Problem::from(error);
             if interrupted {
                 problem.message = "interrupted".to_string();
-                problem = problem.hint("the task is done; the same task can be downloaded again");
+            }
+            // The image is paid for; with --quiet nothing else has named its task.
+            if place == last && !missing && !task.id.is_empty() {
+                let again = self.session.command("download", &task.id);
+                problem = problem.hint(format!("the task is done, and can be downloaded again: {again}"));
             }
             exit = exit.and(problem.exit);
             self.ui.problem(&problem);

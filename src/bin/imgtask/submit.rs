@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use imgtask::Status;
 use serde_json::{Map, Value};
 
@@ -17,6 +17,7 @@ use crate::ui::Ui;
 
 /// Submit a request and print the task's id
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").args(["prompt", "request"]).required(true).multiple(true)))]
 #[command(after_help = "\
 The request is the provider's own JSON. It is sent once: when the answer is lost, the command ends with 9 \
 and never submits again by itself.
@@ -28,7 +29,7 @@ Examples:
   id=$(imgtask submit -p dimilinks --prompt 'a red fox') && imgtask wait -p dimilinks \"$id\"")]
 pub(crate) struct Submit {
     /// What the image shows
-    #[arg(long, value_name = "TEXT", required_unless_present = "request")]
+    #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
 
     /// Set a member of the request; a value that is JSON is taken as JSON, else as text
