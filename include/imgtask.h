@@ -618,7 +618,7 @@ typedef uint32_t imgtask_flag;
  * SUBMIT_UNKNOWN, and may have been paid for.
  *
  * @param client        the client.
- * @param request_json  the provider's own JSON object, as its documentation writes it.
+ * @param request_json  the provider's own JSON object, as its documentation writes it: {"prompt": "a lighthouse at dusk"}.
  * @param out           receives the task; already final where the service answers with the image. Free it with
  *                      imgtask_task_free. On failure NULL, except after SUBMIT_UNKNOWN where a task may hold what is known.
  * @param error         receives why, or NULL.

@@ -14,7 +14,7 @@ use crate::image::{self, Download, Inspector, NewFile, Sink};
 use crate::log::{self, LogLevel};
 use crate::options::{self, Options, Setup};
 use crate::picture::{Picture, PictureInfo, SavedPicture};
-use crate::task::{Image, Task};
+use crate::task::{Image, State, Task};
 use crate::wait::Wait;
 use crate::words::one_line;
 
@@ -236,9 +236,10 @@ impl Client {
     /// # Errors
     /// As [`Client::download`], and `File` when the file cannot be written.
     pub fn download_file(&self, task: &Task, image_index: usize, path: &Path, replace: bool) -> Result<SavedPicture> {
-        let mut file = NewFile::create(path, replace)?;
+        let about = |error: Error| error.with_task_id(&task.id);
+        let mut file = NewFile::create(path, replace).map_err(about)?;
         let info = self.fetch_image(task, image_index, &mut file)?;
-        Ok(SavedPicture { path: file.finish()?, info })
+        Ok(SavedPicture { path: file.finish().map_err(about)?, info })
     }
 
     fn fetch_image(&self, task: &Task, index: usize, sink: &mut dyn Sink) -> Result<PictureInfo> {
@@ -325,11 +326,16 @@ impl Client {
 
     fn no_such_image(&self, task: &Task, index: usize) -> Error {
         let Task { id, state, images, failure, .. } = task;
+        let stands = match state {
+            State::Succeeded => "succeeded, but has no image",
+            State::Failed => "failed and has no image",
+            State::Cancelled => "was cancelled and has no image",
+            State::Expired => "has expired and has no image",
+            _ => "is not finished and has no image yet",
+        };
         let (status, message) = match (images.len(), failure) {
-            (0, Some(failure)) => {
-                (Status::NoImage, format!("task {id} is {state} and has no image: {}", failure.message))
-            }
-            (0, None) => (Status::NoImage, format!("task {id} is {state} and has no image")),
+            (0, Some(failure)) => (Status::NoImage, format!("task {id} {stands}: {}", failure.message)),
+            (0, None) => (Status::NoImage, format!("task {id} {stands}")),
             (count, _) => (Status::InvalidArgument, format!("no image {index}: task {id} has {count}")),
         };
         Error::new(status, one_line(&self.shared.api.without_secrets(&message), MAX_WORDS)).with_task_id(id)

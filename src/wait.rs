@@ -102,6 +102,8 @@ impl Wait<'_> {
 
     fn timed_out(&self, mut task: Task, error: Option<Error>, started: Instant) -> Error {
         let seconds = started.elapsed().as_secs_f32();
+        // One look takes no time worth telling.
+        let after = if seconds < 0.05 { String::new() } else { format!(" after {seconds:.1} s") };
         let title = self.api.title();
         let saw = match (&error, task.provider_status.as_str()) {
             (Some(error), "") => format!("no look succeeded, the last one: {}", error.message()),
@@ -109,7 +111,7 @@ impl Wait<'_> {
             (None, word) => format!("last seen {word:?}"),
         };
         let message = format!(
-            "{title}: {} is not finished after {seconds:.1} s ({saw}); it goes on at the service and can be waited for again",
+            "{title}: {} is not finished{after} ({saw}); it goes on at the service and can be waited for again",
             self.name()
         );
         task.json = Default::default();

@@ -481,7 +481,8 @@ fn an_image_is_saved_whole_under_its_name() {
     let saved = client.download_file(&task, 0, &path, true).expect("saved");
     assert_eq!(fs::read(&path).expect("reads"), PNG);
     assert_eq!((saved.info.media_type, saved.info.declared_media_type.as_str()), ("image/png", "image/jpeg"));
-    assert_eq!(client.download_file(&task, 0, &path, false).expect_err("exists").status(), Status::File);
+    let refused = client.download_file(&task, 0, &path, false).expect_err("exists");
+    assert_eq!((refused.status(), refused.task_id()), (Status::File, task.id.as_str()));
     assert_eq!(client.download(&task, 1).expect_err("no such image").status(), Status::InvalidArgument);
 }
 
@@ -592,7 +593,7 @@ fn a_task_without_an_image_says_why_when_it_is_downloaded() {
         _ => json(&dimilinks("queued")),
     });
     let client = client("dimilinks", &server);
-    for words in ["is failed and has no image: no such model", "is queued and has no image"] {
+    for words in ["failed and has no image: no such model", "is not finished and has no image yet"] {
         let task = client.fetch("img_1").expect("served");
         let error = client.download(&task, 0).expect_err("no image");
         assert_eq!(error.status(), Status::NoImage);

@@ -350,7 +350,10 @@ const FRAMING: &[HeaderName] = &[
 
 fn read_roots(path: &Path) -> Result<RootCerts> {
     use std::io::Read;
-    let unreadable = |error: std::io::Error| Error::invalid(format!("ca_file cannot be read: {}", error.kind()));
+    let unreadable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::invalid("ca_file cannot be read: there is no such file"),
+        kind => Error::invalid(format!("ca_file cannot be read: {kind}")),
+    };
     let mut pem = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(MAX_CA_FILE_BYTES).read_to_end(&mut pem))
