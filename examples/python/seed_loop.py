@@ -26,5 +26,7 @@ def poll_image_task(task_id, max_wait=300, interval=3):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: seed_loop.py TASK_ID")
     for image in poll_image_task(sys.argv[1])["data"]:
         print(image["url"])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import numbers
 import os
 from typing import Any, Dict, Mapping, Optional, Union
 
@@ -100,6 +101,7 @@ def milliseconds(name: str, seconds: Optional[float]) -> int:
     """Seconds of an option as the library takes them; 0 there means the default."""
     if seconds is None:
         return 0
+    seconds_only(name, seconds)
     if not 0 < seconds <= (_abi.TIMEOUT_DEFAULT - 1) / 1000:
         raise InvalidArgument(f"{name} must be more than 0 seconds and less than 49 days, not {seconds!r}")
     return math.ceil(seconds * 1000)
@@ -109,9 +111,16 @@ def wait_milliseconds(seconds: Optional[float]) -> int:
     """Seconds of a wait as the library takes them; more than it can count is as long as it can count."""
     if seconds is None:
         return _abi.TIMEOUT_DEFAULT
+    seconds_only("timeout", seconds)
     if not seconds >= 0:
         raise InvalidArgument(f"timeout must be 0 seconds or more, not {seconds!r}")
     return math.ceil(min(seconds * 1000, _abi.TIMEOUT_DEFAULT - 1))
+
+
+def seconds_only(name: str, seconds: float) -> None:
+    """Refuses what is no number; a text that was read from somewhere, most often."""
+    if not isinstance(seconds, numbers.Real):
+        raise TypeError(f"{name} must be a number of seconds, not {type(seconds).__name__}")
 
 
 def number(name: str, value: Optional[int], bits: int) -> int:

@@ -89,19 +89,19 @@ class Client:
       dialect's, 600). `stall_timeout`: a look (10) or a download (30) without a byte. `wait_timeout`: a wait whose
       call does not say (the dialect's).
     - `poll_interval`: a fixed pace of looks; at least 1 unless the API is on loopback.
-    - `max_requests_per_minute`: the service's limit, where you know it better than the dialect does.
     - `user_agent`; `proxy_url` (`http://[user:password@]host:port`, or `"env"` for the environment's proxy
       variables); `ca_file` (PEM roots instead of the bundled ones).
-    - `max_response_bytes`, `max_image_bytes` (64 MiB each), `max_image_pixels`.
+    - `max_response_bytes`, `max_image_bytes`: 64 MiB each.
     - `allow_private_images`: follow image links to private addresses. `allow_plain_http`: let the API be at a plain
       `http://` address that is not on loopback.
-    - `journal_path`, `max_workers`, `max_pending`: for jobs that run without blocking.
+    - `max_requests_per_minute`, `max_workers`, `max_pending`, `max_image_pixels`, `journal_path`: for later versions.
+      This one makes no use of them; a `journal_path` is `Unsupported`.
     - `log`, a function of a level and a line, gets lines up to `log_level` (1 error to 4 debug; 3 if not given). It
       must not call this package.
 
-    On the main thread Ctrl-C ends every call (`fetch` tells its exception); it does so through `interrupt`, which ends the calls that other threads
-    have in flight on the same client too. The `KeyboardInterrupt` then has the ended call's error as its `__cause__`,
-    with its `task`: a submit may have made one by then.
+    On the main thread Ctrl-C ends every call (`fetch` tells its exception); it does so through `interrupt`, which ends
+    the calls that other threads have in flight on the same client too. The `KeyboardInterrupt` then has the ended
+    call's error as its `__cause__`, with its `task`: a submit may have made one by then.
 
     >>> with Client("dimilinks") as client:
     ...     task = client.wait(client.submit(prompt="a lighthouse at dusk"))

@@ -38,7 +38,10 @@ class Picture:
     sha256: str
 
     def save(self, path: PathLike) -> Path:
-        """Writes the bytes to `path`, which is whole under its name or untouched. Returns the path."""
+        """Writes the bytes to `path`, which is whole under its name or untouched. Returns the path.
+
+        Raises an `OSError` that names `path` when it cannot be written.
+        """
         target = Path(path)
         # Made by open and not by tempfile, so that the file has the rights any new file has.
         part = target.with_name(f".imgtask-{secrets.token_hex(8)}.part")
@@ -46,9 +49,12 @@ class Picture:
             with open(part, "xb") as file:
                 file.write(self.data)
             os.replace(part, target)
-        except BaseException:
+        except BaseException as error:
             with contextlib.suppress(OSError):
                 part.unlink()
+            if isinstance(error, OSError) and error.errno is not None:
+                # The name that the caller gave, not the one beside it.
+                raise OSError(error.errno, error.strerror, str(target)) from None
             raise
         return target
 

@@ -37,6 +37,8 @@ class Arguments(WithSandbox):
             client.fetch(7)  # type: ignore[arg-type]
         with self.assertRaises(TypeError):
             client.download("img_0")  # type: ignore[arg-type]
+        with self.assertRaisesRegex(TypeError, "timeout must be a number of seconds, not str"):
+            client.wait("img_0", timeout="5")  # type: ignore[arg-type]
         self.assertEqual(client.stats().requests, 0)
 
     def test_bad_options_are_told_by_their_name(self) -> None:

@@ -125,8 +125,9 @@ class HappyWay(WithSandbox):
         file.write_text("older")
         self.assertEqual(picture.save(file), file)
         self.assertEqual(file.read_bytes(), picture.data)
-        with self.assertRaises(OSError):
+        with self.assertRaises(FileNotFoundError) as caught:
             picture.save(self.folder / "nowhere" / "cat.png")
+        self.assertEqual(caught.exception.filename, str(self.folder / "nowhere" / "cat.png"))
         self.assertEqual([each.name for each in self.folder.iterdir()], ["cat.png"])
 
     def test_a_notebook_shows_a_png_as_png_and_a_jpeg_as_jpeg(self) -> None:
