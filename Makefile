@@ -14,6 +14,9 @@ TARGET  := $(or $(CARGO_TARGET_DIR),target)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 ABI     := 0
 
+# The first build takes minutes, and shows what it is at; those after it are silent.
+hush     = $(if $(wildcard $(1)),--quiet)
+
 .PHONY: demo test lib lib-lean header examples bench lint clean help
 
 help: ## what there is
@@ -28,7 +31,7 @@ test: tool lib ## all tests: Rust, C, Python, examples
 .PHONY: tool
 tool: ## the command line, into build/bin
 	@mkdir -p $(BUILD)/bin
-	@$(CARGO) build --quiet --profile tool --features cli --bin imgtask
+	@$(CARGO) build $(call hush,$(BUILD)/bin/imgtask) --profile tool --features cli --bin imgtask
 	@cp $(TARGET)/tool/imgtask $(BUILD)/bin/imgtask
 
 # Two commands: with all crate types in one build cargo silently drops link-time optimisation.
@@ -40,8 +43,8 @@ lib-lean: ## the library without optional features, into build/lib-lean
 
 define library
 mkdir -p $(1)
-$(SHIPPED) rustc --quiet --release --lib --crate-type cdylib $(2)
-$(SHIPPED) rustc --quiet --profile release-static --lib --crate-type staticlib $(2)
+$(SHIPPED) rustc $(call hush,$(1)/libimgtask.so) --release --lib --crate-type cdylib $(2)
+$(SHIPPED) rustc $(call hush,$(1)/libimgtask.a) --profile release-static --lib --crate-type staticlib $(2)
 cp $(TARGET)/release/libimgtask.so $(1)/libimgtask.so.$(VERSION)
 ln -sf libimgtask.so.$(VERSION) $(1)/libimgtask.so.$(ABI)
 ln -sf libimgtask.so.$(ABI) $(1)/libimgtask.so
