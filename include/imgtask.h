@@ -846,7 +846,10 @@ typedef struct imgtask_task_info {
     const char *failure_code;
     /** The service's class of the failure. */
     const char *failure_type;
-    /** The service's words about the failure; "the service gave no reason" when it gave none; "" when it did not fail. */
+    /**
+     * The service's words about the failure, in lines and without control characters; "the service gave no reason" when it
+     * gave none; "" when it did not fail.
+     */
     const char *failure_message;
     /** The prompt as the service rewrote it, also while it works. */
     const char *revised_prompt;

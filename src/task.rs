@@ -79,7 +79,7 @@ impl FailureAction {
     }
 }
 
-/// Why a task failed, in the service's words.
+/// Why a task failed, in the service's words, without control characters but line ends and tabs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Failure {
     /// The service's code, "" when it gave none.

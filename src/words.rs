@@ -26,6 +26,12 @@ fn is_plain(c: char) -> bool {
     !c.is_control() && !hidden
 }
 
+/// A text from outside that keeps its lines, without what a terminal would take for a command.
+pub(crate) fn printable(text: String) -> String {
+    let is_command = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if text.contains(is_command) { text.replace(is_command, "") } else { text }
+}
+
 /// A service's words without the key and without the queries of links: some services repeat what they were sent.
 pub(crate) fn without_secrets(text: &str, key: &str) -> String {
     let text = text.replace(key, "[key]");
@@ -57,6 +63,11 @@ mod tests {
             assert!(!without_secrets(quoted, "sk-1").contains("abc"), "{quoted}");
         }
         assert_eq!(without_secrets("what? nothing", "sk-1"), "what? nothing");
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_gone_and_lines_stay() {
+        assert_eq!(printable("a\u{1b}[31mb\r\nc\td\u{9b}2J\u{7f}".into()), "a[31mb\nc\td2J");
     }
 
     #[test]

@@ -71,7 +71,8 @@ pub struct imgtask_task_info {
     pub failure_code: *const c_char,
     /// The service's class of the failure.
     pub failure_type: *const c_char,
-    /// The service's words about the failure; "the service gave no reason" when it gave none; "" when it did not fail.
+    /// The service's words about the failure, in lines and without control characters; "the service gave no reason" when it
+    /// gave none; "" when it did not fail.
     pub failure_message: *const c_char,
     /// The prompt as the service rewrote it, also while it works.
     pub revised_prompt: *const c_char,

@@ -9,6 +9,7 @@ use super::value::Value;
 use super::vocabulary::{ACTIONS, STATES, look_up};
 use crate::error::{Error, Result, Status};
 use crate::task::{Failure, FailureAction, Image, Json, State, Task};
+use crate::words::printable;
 
 /// What an answer says.
 #[derive(Debug)]
@@ -138,11 +139,12 @@ impl Dialect {
     }
 
     fn failure(&self, view: &View<'_, '_>, status: &str) -> Failure {
-        let mut message = text(view.value_or_outer(Field::Message));
+        let words = |value| printable(text(value));
+        let mut message = words(view.value_or_outer(Field::Message));
         let code = view.value_or_outer(Field::Code);
         // Some services fill the error in with `code: 0` where there is none.
-        let mut code = if code.number() == Some(0.0) { String::new() } else { text(code) };
-        let kind = text(view.value_or_outer(Field::Kind));
+        let mut code = if code.number() == Some(0.0) { String::new() } else { words(code) };
+        let kind = words(view.value_or_outer(Field::Kind));
         if code.is_empty() && self.profile.read.error.code_in_message {
             (code, message) = split_code(message);
         }

@@ -235,6 +235,8 @@ fn a_reason_is_found_as_text_object_and_flattened_and_never_made_up() {
     let lemondata = builtin("lemondata");
     assert_eq!(reason(&lemondata, r#","error":"out of luck""#), known("out of luck", "", ""));
     assert_eq!(reason(&lemondata, r#","error":"line\nbreak""#), known("line\nbreak", "", ""));
+    let commands = r#","error":{"message":"a\u001b[2Jb","code":"c\u0007","type":"t\u009bA"}"#;
+    assert_eq!(reason(&lemondata, commands), known("a[2Jb", "c", "tA"), "nothing that a terminal would obey");
     assert_eq!(reason(&lemondata, r#","error":{"message":"m","code":"c","type":"t"}"#), known("m", "c", "t"));
     assert_eq!(reason(&lemondata, r#","error":{"message":"m","code":400}"#), known("m", "400", ""));
     for nothing in [
