@@ -19,7 +19,7 @@ pub(crate) struct Wait<'a> {
     pub(crate) target: &'a Target,
 }
 
-/// What a look is taken to last before one has been measured.
+/// What a look is taken to last before one has been measured: a tenth of the wait, at most this.
 const FIRST_ALLOWANCE: Duration = Duration::from_millis(250);
 /// A measured look counts this many times: the last one may be slower than the others.
 const ALLOWANCE_FACTOR: u32 = 4;
@@ -45,7 +45,7 @@ impl Wait<'_> {
         let now = || age + now();
         let mut watch = Watch::new(age, submitted.map(|_| 0), age + ms(deadline - started));
         let mut jitter = Jitter::new(seed(&self.target.id, started));
-        let mut allowance = FIRST_ALLOWANCE;
+        let mut allowance = (timeout / 10).clamp(SHORTEST_ALLOWANCE, FIRST_ALLOWANCE);
         let mut known = Known { task: None, error: None, progress: -1 };
         let mut step = watch.first(now(), self.timing, ms(allowance));
         loop {

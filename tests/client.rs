@@ -199,6 +199,21 @@ fn a_wait_on_a_silent_service_is_back_in_time_and_knows_the_task_at_least_by_nam
 }
 
 #[test]
+fn a_wait_for_an_own_submit_uses_its_time_before_the_last_look() {
+    let server = Server::start(|asked, _| match asked.method.as_str() {
+        "POST" => json(r#"{"created":1,"task_id":"img_1","data":[]}"#),
+        _ => json(&dimilinks("queued")),
+    });
+    let options = Options { poll_interval_ms: 0, ..options("dimilinks", &server) };
+    let client = Client::create(&options).expect("a client");
+    client.submit(r#"{"prompt":"x"}"#).expect("accepted");
+    let started = Instant::now();
+    let error = client.wait("img_1", Some(Duration::from_millis(500))).expect_err("not finished");
+    assert_eq!((error.status(), server.asked().len()), (Status::Timeout, 2));
+    assert!(started.elapsed() >= Duration::from_millis(400), "{:?}", started.elapsed());
+}
+
+#[test]
 fn no_time_is_one_look() {
     let server = Server::start(|_, _| json(&dimilinks("queued")));
     let error = client("dimilinks", &server).wait("img_1", Some(Duration::ZERO)).expect_err("not finished");
