@@ -135,7 +135,10 @@ impl Reply {
                 return Some(Duration::from_secs(text.parse::<u64>().map_or(A_YEAR, |seconds| seconds.min(A_YEAR))));
             }
             let at = httpdate::parse_http_date(text).ok()?;
-            Some(at.duration_since(now()).unwrap_or_default().min(Duration::from_secs(A_YEAR)))
+            // By the clock that wrote it: ours may be wrong.
+            let date = self.header("date").and_then(|date| httpdate::parse_http_date(date).ok());
+            let now = date.unwrap_or_else(&now);
+            Some(at.duration_since(now).unwrap_or_default().min(Duration::from_secs(A_YEAR)))
         };
         const A_YEAR: u64 = 366 * 24 * 3600;
         let wishes = self.parts.headers.get_all(header::RETRY_AFTER).iter();

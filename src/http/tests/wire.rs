@@ -460,6 +460,8 @@ fn waits_that_the_service_asks_for_are_read() {
     assert_eq!(wish("retry-after: 7\r\nretry-after: 9\r\nretry-after: 8\r\n"), seconds(9));
     assert_eq!(wish(&format!("retry-after: {}\r\nretry-after: 8\r\n", date(30))), seconds(30));
     assert_eq!(wish(&format!("retry-after: {}\r\n", date(-30))), seconds(0));
+    // The clock that wrote the time counts, not ours, which may be hours away from it.
+    assert_eq!(wish(&format!("date: {}\r\nretry-after: {}\r\n", date(7_200), date(7_230))), seconds(30));
     for garbage in ["soon", "-1", "1e12", "+5", "1.5", ""] {
         assert_eq!(wish(&format!("retry-after: {garbage}\r\n")), None, "{garbage}");
     }
