@@ -19,15 +19,15 @@ pub(crate) struct NewFile {
 impl NewFile {
     /// Starts a file that will be `target`. `replace` allows an existing file (or link, never written through) to go.
     pub(crate) fn create(target: &Path, replace: bool) -> Result<NewFile> {
-        if target.file_name().is_none() {
-            return Err(Error::invalid("the path names no file"));
+        let ends_as_folder = target.to_string_lossy().ends_with(std::path::is_separator);
+        if target.file_name().is_none() || ends_as_folder {
+            return Err(Error::invalid(format!("the path {target:?} names no file")));
         }
+        let is = |what: &str| Err(Error::new(Status::File, format!("{target:?} is {what}")));
         match fs::symlink_metadata(target) {
-            Ok(_) if !replace => return Err(exists()),
-            Ok(found) if found.is_dir() => return Err(Error::new(Status::File, "the path is a folder")),
-            Ok(found) if !found.is_file() && !found.is_symlink() => {
-                return Err(Error::new(Status::File, "the path is a device or pipe, not a file"));
-            }
+            Ok(_) if !replace => return Err(exists(target)),
+            Ok(found) if found.is_dir() => return is("a folder"),
+            Ok(found) if !found.is_file() && !found.is_symlink() => return is("a device or pipe, not a file"),
             _ => {}
         }
         let folder = match target.parent() {
@@ -38,43 +38,46 @@ impl NewFile {
             .prefix(".imgtask-")
             .suffix(".part")
             .tempfile_in(&folder)
-            .map_err(|error| failed("create", &error))?;
+            .map_err(|error| failed("create", target, &error))?;
         Ok(NewFile { temp, target: target.to_path_buf(), folder, replace })
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.temp.write_all(bytes).map_err(|error| failed("write", &error))
+        self.temp.write_all(bytes).map_err(|error| failed("write", &self.target, &error))
     }
 
     /// Forgets what was written.
     pub(crate) fn restart(&mut self) -> Result<()> {
         use std::io::Seek as _;
         let file = self.temp.as_file_mut();
-        file.set_len(0).and_then(|()| file.rewind()).map_err(|error| failed("write", &error))
+        file.set_len(0).and_then(|()| file.rewind()).map_err(|error| failed("write", &self.target, &error))
     }
 
     /// Puts the file under its final name: on the disk first, then the name, then the name on the disk.
     pub(crate) fn finish(self) -> Result<PathBuf> {
         let file = self.temp.as_file();
-        set_usual_mode(file).and_then(|()| file.sync_all()).map_err(|error| failed("write", &error))?;
+        let written = set_usual_mode(file).and_then(|()| file.sync_all());
+        written.map_err(|error| failed("write", &self.target, &error))?;
         let named =
             if self.replace { self.temp.persist(&self.target) } else { self.temp.persist_noclobber(&self.target) };
         match named {
             Ok(_) => {}
-            Err(error) if !self.replace && error.error.kind() == io::ErrorKind::AlreadyExists => return Err(exists()),
-            Err(error) => return Err(failed("name", &error.error)),
+            Err(error) if !self.replace && error.error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(exists(&self.target));
+            }
+            Err(error) => return Err(failed("name", &self.target, &error.error)),
         }
-        sync_folder(&self.folder).map_err(|error| failed("name", &error))?;
+        sync_folder(&self.folder).map_err(|error| failed("name", &self.target, &error))?;
         Ok(self.target)
     }
 }
 
-fn exists() -> Error {
-    Error::new(Status::File, "the file exists already and must not be replaced")
+fn exists(target: &Path) -> Error {
+    Error::new(Status::File, format!("{target:?} exists already and must not be replaced"))
 }
 
-/// An error of the disk in words; the path stays with the caller, who knows it.
-fn failed(what: &str, error: &io::Error) -> Error {
+/// An error of the disk in words.
+fn failed(what: &str, target: &Path, error: &io::Error) -> Error {
     let why = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "no space is left",
         io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only",
@@ -86,11 +89,13 @@ fn failed(what: &str, error: &io::Error) -> Error {
         io::ErrorKind::IsADirectory => "the path is a folder",
         io::ErrorKind::FileTooLarge => "the file is larger than the system allows",
         _ => match error.raw_os_error() {
-            Some(number) => return Error::new(Status::File, format!("cannot {what} the image file: error {number}")),
+            Some(number) => {
+                return Error::new(Status::File, format!("cannot {what} {target:?}: system error {number}"));
+            }
             None => "the system refused",
         },
     };
-    Error::new(Status::File, format!("cannot {what} the image file: {why}"))
+    Error::new(Status::File, format!("cannot {what} {target:?}: {why}"))
 }
 
 /// The temporary file was private; the finished one gets the mode that any new file of this process has.
@@ -111,9 +116,11 @@ fn set_usual_mode(_: &File) -> io::Result<()> {
 
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    match File::open(folder)?.sync_all() {
-        // Some file systems cannot sync a folder; the name is as safe there as they make it.
-        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        // Some file systems cannot sync a folder, and one that may be written to need not be readable; the name is as safe
+        // there as they make it.
+        Err(error) if matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => Ok(()),
         result => result,
     }
 }
@@ -224,7 +231,10 @@ mod tests {
             let error = save(&path, b"image", true).expect_err(words);
             assert_eq!(error.status(), Status::File, "{words}");
             assert!(error.message().contains(words), "{}", error.message());
+            assert!(error.message().contains(&format!("{path:?}")), "{}", error.message());
         }
+        let slash = save(&folder.path().join("new/"), b"image", true).expect_err("no file");
+        assert_eq!(slash.status(), Status::InvalidArgument);
         assert!(save(Path::new(""), b"image", true).is_err());
         assert!(names(folder.path()).is_empty());
     }
