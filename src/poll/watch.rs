@@ -90,7 +90,7 @@ impl Watch {
     /// The first look: at once, unless the submit was ours just now. No task is done sooner than it can be seen.
     pub(crate) fn first(&mut self, now_ms: u64, timing: &Timing, allowance_ms: u64) -> Step {
         let at_ms = if self.ours { self.born_ms.saturating_add(timing.first_look_ms) } else { now_ms };
-        self.look_at(now_ms, at_ms.max(now_ms), allowance_ms)
+        self.look_at(now_ms, at_ms.max(now_ms), now_ms, allowance_ms)
     }
 
     /// The step after a look. `allowance_ms` is what a look is expected to take: the last one starts so long before the
@@ -138,14 +138,16 @@ impl Watch {
         if self.last || now_ms >= self.deadline_ms {
             return Step::End(End::TimedOut);
         }
-        let Some(hint_ms) = hint_ms else { return self.look_at(now_ms, now_ms.saturating_add(pause_ms), allowance_ms) };
+        let Some(hint_ms) = hint_ms else {
+            return self.look_at(now_ms, now_ms.saturating_add(pause_ms), now_ms, allowance_ms);
+        };
         if now_ms.saturating_add(hint_ms) > self.deadline_ms {
             return Step::End(End::PausePastDeadline { hint_ms });
         }
         // Never earlier than asked, and not all at the same moment.
         let capped = hint_ms.min(Timing::HINT_CEILING_MS);
         let at_ms = now_ms.saturating_add(pause_ms.max(jitter.between(capped, capped + capped / 5)));
-        self.look_at(now_ms, at_ms, allowance_ms)
+        self.look_at(now_ms, at_ms, now_ms.saturating_add(capped), allowance_ms)
     }
 
     /// Whether so many looks failed in a row that the service counts as unreachable.
@@ -161,8 +163,9 @@ impl Watch {
         jitter.around(timing.interval_ms(now_ms.saturating_sub(self.born_ms))).max(timing.floor_ms)
     }
 
-    fn look_at(&mut self, now_ms: u64, at_ms: u64, allowance_ms: u64) -> Step {
-        let last_ms = self.deadline_ms.saturating_sub(allowance_ms).max(now_ms);
+    /// A look at `at_ms`, or so much earlier that it is back by the deadline, but never before `not_before_ms`.
+    fn look_at(&mut self, now_ms: u64, at_ms: u64, not_before_ms: u64, allowance_ms: u64) -> Step {
+        let last_ms = self.deadline_ms.saturating_sub(allowance_ms).max(now_ms).max(not_before_ms);
         self.last = at_ms >= last_ms;
         Step::Look { at_ms: at_ms.min(last_ms), last: self.last }
     }
@@ -343,6 +346,16 @@ mod tests {
             if std::mem::take(&mut first) { Seen::Pending { hint_ms: Some(0) } } else { Seen::Final }
         });
         assert!(looks[1] >= 2_125, "{looks:?}");
+    }
+
+    #[test]
+    fn no_look_comes_earlier_than_a_hint_not_even_the_last_one() {
+        let mut watch = Watch::new(0, None, 30_000);
+        let mut first = true;
+        let (looks, _, end) = run(&mut watch, 0, &dimilinks(), |_| {
+            if std::mem::take(&mut first) { Seen::Pending { hint_ms: Some(29_950) } } else { PENDING }
+        });
+        assert_eq!((looks, end), (vec![0, 29_950], End::TimedOut));
     }
 
     #[test]
