@@ -1,5 +1,6 @@
 //! An image that has arrived: its bytes, or the file they are in, and what is known of them.
 
+use std::fmt;
 use std::path::PathBuf;
 
 /// What is known of an image's bytes.
@@ -22,12 +23,20 @@ pub struct PictureInfo {
 }
 
 /// An image's bytes as the service encoded them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Picture {
     /// The encoded image.
     pub data: Vec<u8>,
     /// What is known of it.
     pub info: PictureInfo,
+}
+
+// Megabytes of an image belong into no log.
+impl fmt::Debug for Picture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let data = format_args!("{} bytes", self.data.len());
+        f.debug_struct("Picture").field("data", &data).field("info", &self.info).finish()
+    }
 }
 
 /// An image that was written to a file.
