@@ -40,13 +40,14 @@ pub struct Options {
     pub wait_timeout_ms: u32,
     /// A fixed pace of looks in milliseconds instead of the dialect's. Not below 1,000 unless the API is on loopback.
     pub poll_interval_ms: u32,
-    /// The service's limit of requests a minute, where it is known better than the dialect does.
+    /// The service's limit of requests a minute. This version keeps no count: it obeys what the service answers.
     pub max_requests_per_minute: u32,
     /// Longest JSON body that is read, bytes. Default 64 MiB.
     pub max_response_bytes: u64,
     /// Longest image that is read, bytes. Default 64 MiB.
     pub max_image_bytes: u64,
-    /// Whether links to private addresses are followed although the API itself is public.
+    /// Whether links to private addresses are followed although the API itself is public. Where the API is at a private
+    /// address, they are.
     pub allow_private_images: bool,
     /// Whether the API may be at a plain `http://` address that is not on loopback.
     pub allow_plain_http: bool,
@@ -87,14 +88,7 @@ impl Setup {
         let dialect = dialect(options)?;
         let profile = dialect.profile();
         let base = base_url(options, &dialect)?;
-        let key = match given(&options.api_key).map(str::to_owned).or_else(|| env::var(&profile.key_variable).ok()) {
-            Some(key) => key,
-            None => {
-                let message = format!("no API key: pass one or set the variable {}", profile.key_variable);
-                return Err(Error::invalid(message));
-            }
-        };
-        check_key(&key)?;
+        let key = key(options, &profile.key_variable, |name| env::var(name).ok())?;
         let user_agent = given(&options.user_agent).unwrap_or(concat!("imgtask/", env!("CARGO_PKG_VERSION")));
         check_header("the user agent", user_agent)?;
         Ok(Setup {
@@ -166,8 +160,28 @@ fn dialect(options: &Options) -> Result<Arc<Dialect>> {
         (Some(_), _) => Err(Error::invalid("give a provider or a dialect, not both")),
         (None, "") => Err(Error::invalid(format!("no provider: give one of {}", names()))),
         (None, name) => Dialect::builtin(name)
-            .ok_or_else(|| Error::invalid(format!("no such provider; the built-in ones are {}", names()))),
+            .ok_or_else(|| Error::invalid(format!("no provider {}; the built-in ones are {}", shown(name), names()))),
     }
+}
+
+/// The key of the options, else of the environment. A variable that is set to nothing is not set.
+fn key(options: &Options, variable: &str, read: impl Fn(&str) -> Option<String>) -> Result<String> {
+    if let Some(key) = given(&options.api_key) {
+        check_key(key)?;
+        return Ok(key.to_owned());
+    }
+    match read(variable) {
+        Some(key) if !key.is_empty() => {
+            check_header(&format!("the API key in the variable {variable}"), &key)?;
+            Ok(key)
+        }
+        _ => Err(Error::invalid(format!("no API key: pass one or set the variable {variable}"))),
+    }
+}
+
+/// The name of a provider that there is none of. A long one may be a key at the wrong place.
+fn shown(name: &str) -> String {
+    if name.len() <= 20 { format!("{name:?}") } else { "of that name".to_owned() }
 }
 
 fn names() -> String {
@@ -256,6 +270,17 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_that_is_empty_holds_no_key_and_one_that_cannot_be_sent_is_named() {
+        let without = Options { api_key: Some(String::new()), ..options() };
+        let from = |value: &'static str| key(&without, "X_API_KEY", move |_| Some(value.to_owned()));
+        assert_eq!(from("sk-a").expect("a key"), "sk-a");
+        let refused = |value| from(value).expect_err("refused").message().to_owned();
+        assert!(refused("").contains("set the variable X_API_KEY"));
+        let odd = refused("sk-CANARY\n");
+        assert!(odd.contains("in the variable X_API_KEY") && !odd.contains("CANARY"), "{odd}");
+    }
+
+    #[test]
     fn a_key_or_user_agent_that_could_break_a_header_is_refused_and_not_repeated() {
         for bad in ["sk-CANARY\r\nx: y", "sk-CANARY\n", "sk-CANARY\0", " sk-CANARY", "sk-CANARY-ü"] {
             let refused = refusal(&Options { api_key: Some(bad.into()), ..options() });
@@ -300,7 +325,9 @@ mod tests {
 
     #[test]
     fn an_unknown_provider_is_told_the_known_ones() {
+        let refused = refusal(&Options { provider: "sk-CANARY-0123456789abcdef".into(), ..options() });
+        assert!(!refused.contains("CANARY"), "{refused}");
         let refused = refusal(&Options { provider: "nobody".into(), ..options() });
-        assert!(refused.contains("dimilinks") && refused.contains("lemondata"));
+        assert!(refused.contains("\"nobody\"") && refused.contains("dimilinks") && refused.contains("lemondata"));
     }
 }
