@@ -174,7 +174,10 @@ fn fault(status: Status, what: String) -> Error {
 }
 
 fn blocked() -> Error {
-    fault(Status::Blocked, "is not on the public internet, and links may not lead elsewhere".into())
+    fault(
+        Status::Blocked,
+        "is not on the public internet, and links may lead elsewhere only with allow_private_images".into(),
+    )
 }
 
 fn over() -> Error {

@@ -248,6 +248,18 @@ impl Http {
         }
     }
 
+    /// Whether the host is on no public network: none of its addresses is. Looks its name up where it must; through a proxy,
+    /// which looks names up itself, only a literal address and `localhost` can be judged.
+    pub(crate) fn is_private(&self, url: &Url, stop: &Stop) -> bool {
+        let by_name = url::literal(url.host()).is_none() && url.host() != "localhost";
+        if by_name && self.any.config().proxy().is_some() {
+            return false;
+        }
+        let until = Instant::now() + self.shared.connect_timeout;
+        let found = self.shared.resolver.resolve(url.host(), until, stop);
+        found.is_ok_and(|found| !found.is_empty() && !found.iter().any(|ip| address::is_public(*ip)))
+    }
+
     /// Connections opened so far, those to a proxy included.
     pub(crate) fn connections_opened(&self) -> u64 {
         self.shared.opened.load(Ordering::Relaxed)

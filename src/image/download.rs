@@ -173,7 +173,9 @@ impl Download<'_> {
             *url = rebased;
             return self.send(url, false);
         }
-        result
+        // Whose API is in a private network has its images there too.
+        let blocked = matches!(&result, Err(error) if error.status() == Status::Blocked);
+        if blocked && self.http.is_private(self.api, self.stop) { self.send(url, false) } else { result }
     }
 
     fn send(&self, url: &Url, public_only: bool) -> Result<Reply> {
@@ -197,7 +199,8 @@ impl Download<'_> {
 }
 
 fn worth_another_try(status: Status) -> bool {
-    matches!(status, Status::Resolve | Status::Connect | Status::Io | Status::Timeout | Status::Server)
+    use Status::{Connect, Io, Resolve, Server, Timeout, Tls};
+    matches!(status, Resolve | Connect | Tls | Io | Timeout | Server)
 }
 
 fn cancelled() -> Error {
