@@ -1,7 +1,7 @@
 //! One service at one address: a submit, a look, a cancel, each one exchange. When to look is not decided here.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::dialect::{Dialect, ImageAuth, Meaning, Outgoing, Reading, Refusal, Verb, status_of};
@@ -12,8 +12,8 @@ use crate::log::{Log, LogLevel};
 use crate::options::Setup;
 use crate::reference::{Base, Place, Target};
 use crate::submits::Submits;
-use crate::task::{Link, Task};
-use crate::words;
+use crate::task::{Link, State, Task};
+use crate::words::{one_line, without_secrets};
 
 pub(crate) struct Api {
     pub(crate) dialect: Arc<Dialect>,
@@ -27,6 +27,8 @@ pub(crate) struct Api {
     look_stall: Duration,
     /// The poll path that answered last: some services moved theirs.
     poll_path: AtomicUsize,
+    /// The unknown status words that the log was told of.
+    told_words: Mutex<Vec<String>>,
 }
 
 /// The key, and the headers of every request that carries it.
@@ -60,7 +62,18 @@ struct Answer {
     retry_after: Option<Duration>,
     request_id: String,
     redirect_origin: String,
+    /// The task that a header names, "" where none does.
+    task_id: String,
+    /// The key it was asked with.
+    key: Arc<Key>,
 }
+
+/// Why a service refused needs no more; what is longer is taken for no reason.
+const MAX_REFUSAL_BYTES: u64 = 1024 * 1024;
+/// A status word is not longer in a message.
+const MAX_WORD: usize = 64;
+/// Unknown words that are remembered at most.
+const MAX_TOLD_WORDS: usize = 64;
 
 impl Api {
     pub(crate) fn new(setup: &Setup, http: Http) -> Result<Api> {
@@ -74,6 +87,7 @@ impl Api {
             max_response_bytes: setup.max_response_bytes,
             look_stall: setup.look_stall,
             poll_path: AtomicUsize::new(0),
+            told_words: Mutex::default(),
             dialect: setup.dialect.clone(),
         })
     }
@@ -95,8 +109,10 @@ impl Api {
         if let Place::Id = target.place
             && let Some(submitted) = self.submits.get(&target.id, Instant::now())
             && submitted.poll_ref != target.id
+            && let Ok(own) = self.base.target(&self.dialect, &submitted.poll_ref)
         {
-            return self.base.target(&self.dialect, &submitted.poll_ref).or(Ok(target));
+            // Not every address shows the id.
+            return Ok(Target { id: target.id, ..own });
         }
         Ok(target)
     }
@@ -110,24 +126,16 @@ impl Api {
     /// One look at a task.
     pub(crate) fn look(&self, target: &Target, stop: &Arc<Stop>, deadline: Instant) -> Result<Look> {
         let call = Call { stop: stop.clone(), deadline, stall: self.look_stall, stall_before_answer: true };
-        self.counters.looks.fetch_add(1, Relaxed);
         let answer = self.look_answer(target, &call).map_err(|error| error.with_task_id(&target.id))?;
-        let body = text(answer.body).map_err(|error| error.with_task_id(&target.id))?;
-        let reading = self.dialect.read_look(body).map_err(|error| self.named(&error).with_task_id(&target.id))?;
-        let hint = longer(reading.wait_hint, answer.retry_after);
+        let hint = answer.retry_after;
+        let reading = self.read_task(answer, target)?;
+        let hint = longer(reading.wait_hint, hint);
         if reading.unknown_word {
-            self.log.line(LogLevel::Warn, || {
-                format!(
-                    "{}: task {} has the unknown status {:?}",
-                    self.title(),
-                    target.id,
-                    reading.task.provider_status
-                )
-            });
+            self.tell_unknown_word(&reading.task.provider_status, target);
         }
         let names_images = reading.names_images;
         let task = self.finish(reading, target);
-        let without_image = names_images && task.state == crate::State::Succeeded && task.images.is_empty();
+        let without_image = names_images && task.state == State::Succeeded && task.images.is_empty();
         Ok(Look { task, hint, without_image })
     }
 
@@ -138,23 +146,28 @@ impl Api {
         let call = Call { stop: stop.clone(), deadline, stall: self.look_stall, stall_before_answer: false };
         let answer = match self.exchange(&outgoing, &url, &call) {
             Ok(answer) => answer,
-            Err(failed) if failed.sent => return Err(self.submit_unknown(&failed.error)),
+            Err(failed) if failed.sent => return Err(self.submit_unknown(&failed.error, &failed.task_id)),
             Err(failed) => return Err(failed.error),
         };
         if self.dialect.meaning(answer.status) != Meaning::Ok {
-            return Err(self.submit_refused(&answer));
+            return Err(self.refused(&answer, None));
         }
-        let reading = text(answer.body).and_then(|body| self.dialect.read_submit(body));
+        let Answer { body, task_id, key, .. } = answer;
+        let reading = text(body).and_then(|body| self.dialect.read_submit(body));
         let reading = reading.map_err(|error| match error.status() {
-            Status::BadResponse => self.submit_unknown(&error),
-            // The answer was readable and a refusal.
-            _ => self.named(&error),
+            Status::BadResponse => self.submit_unknown(&error, &task_id),
+            // The answer was readable and a refusal, which is about the request and never about a task.
+            Status::NotFound => self.named(&error, Status::Rejected, &key),
+            Status::Server if error.provider_code() != "503" => {
+                self.named(&error, Status::Server, &key).with_retry(Retry::Never)
+            }
+            status => self.named(&error, status, &key),
         })?;
         let nowhere = Target { id: String::new(), place: Place::Id };
         let task = self.finish(reading, &nowhere);
-        if task.id.is_empty() && !task.state.is_final() {
-            let why = Error::new(Status::BadResponse, "the answer names no task");
-            return Err(self.submit_unknown(&why));
+        if task.poll_ref.is_empty() && !task.state.is_final() {
+            let why = Error::new(Status::BadResponse, "the answer names no task that can be looked at");
+            return Err(self.submit_unknown(&why, &task_id));
         }
         if !task.id.is_empty() && !task.state.is_final() {
             self.submits.remember(&task.id, &task.poll_ref, Instant::now());
@@ -164,6 +177,10 @@ impl Api {
 
     /// Asks the service to cancel a task.
     pub(crate) fn cancel(&self, target: &Target, stop: &Arc<Stop>, deadline: Instant) -> Result<Task> {
+        let profile = self.dialect.profile();
+        if profile.cancel.is_some() && target.id.is_empty() {
+            return Err(Error::invalid("the task reference shows no task id, which a cancel needs"));
+        }
         let Some(outgoing) = self.dialect.cancel(&target.id) else {
             let message = format!("{} has no call that cancels a task", self.title());
             return Err(Error::new(Status::Unsupported, message).with_task_id(&target.id));
@@ -172,10 +189,32 @@ impl Api {
         let call = Call { stop: stop.clone(), deadline, stall: self.look_stall, stall_before_answer: true };
         let answer = self.exchange(&outgoing, &url, &call).map_err(|failed| failed.error.with_task_id(&target.id))?;
         if self.dialect.meaning(answer.status) != Meaning::Ok {
-            return Err(self.refused(&answer).with_task_id(&target.id));
+            return Err(self.refused(&answer, Some(target)).with_task_id(&target.id));
         }
-        let reading = text(answer.body).and_then(|body| self.dialect.read_look(body));
-        Ok(self.finish(reading.map_err(|error| error.with_task_id(&target.id))?, target))
+        Ok(self.finish(self.read_task(answer, target)?, target))
+    }
+
+    /// The task in the body of a success.
+    fn read_task(&self, answer: Answer, target: &Target) -> Result<Reading> {
+        let Answer { body, key, .. } = answer;
+        let reading = text(body).and_then(|body| self.dialect.read_look(body));
+        reading.map_err(|error| self.named(&error, error.status(), &key).with_task_id(&target.id))
+    }
+
+    /// Once for each word, however often it is seen.
+    fn tell_unknown_word(&self, word: &str, target: &Target) {
+        let word = self.words(word, MAX_WORD);
+        let mut told = self.told_words.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.contains(&word) {
+            return;
+        }
+        if told.len() >= MAX_TOLD_WORDS {
+            told.clear();
+        }
+        told.push(word.clone());
+        drop(told);
+        let line = || format!("{}: task {} has the unknown status {word:?}", self.title(), target.id);
+        self.log.line(LogLevel::Warn, line);
     }
 
     /// The answer to a look, from the first of the dialect's paths that knows the route.
@@ -192,6 +231,7 @@ impl Api {
                 Place::Address(url) => url.clone(),
             };
             outgoing.path.clear();
+            self.counters.looks.fetch_add(1, Relaxed);
             let answer = self.exchange(&outgoing, &url, call).map_err(|failed| failed.error)?;
             if self.dialect.meaning(answer.status) == Meaning::Ok {
                 if index != preferred {
@@ -199,14 +239,13 @@ impl Api {
                 }
                 return Ok(answer);
             }
-            let refusal = self.refused(&answer);
+            let refusal = self.refused(&answer, Some(target));
             let other_path_may_know = matches!(target.place, Place::Id)
                 && (answer.status == 405 || answer.status == 404 && !self.dialect.read_refusal(&answer.body).not_found);
-            let refusal = first_refusal.take().unwrap_or(refusal);
             if !other_path_may_know {
                 return Err(refusal);
             }
-            first_refusal = Some(refusal);
+            first_refusal.get_or_insert(refusal);
         }
         Err(first_refusal.unwrap_or_else(|| Error::new(Status::Unsupported, "the dialect has no poll path")))
     }
@@ -219,7 +258,7 @@ impl Api {
             &key.headers
         } else {
             let more = outgoing.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            let unsent = |error| Failed { error, sent: false };
+            let unsent = |error| Failed { error, sent: false, task_id: String::new() };
             with_more = headers(&self.dialect, &key.header, more).map_err(unsent)?;
             &with_more
         };
@@ -231,9 +270,12 @@ impl Api {
         };
         let request = Request { method, url, headers, body: outgoing.body.as_deref(), public_only: false };
         self.counters.requests.fetch_add(1, Relaxed);
-        let reply =
-            self.http.send(&request, call).map_err(|failure| Failed { error: failure.error, sent: failure.sent })?;
-        let answer = self.read(reply).map_err(|error| Failed { error, sent: true })?;
+        let reply = self.http.send(&request, call).map_err(|failure| Failed {
+            error: failure.error,
+            sent: failure.sent,
+            task_id: String::new(),
+        })?;
+        let answer = self.read(reply, key)?;
         self.counters.bytes_received.fetch_add(answer.body.len() as u64, Relaxed);
         if answer.status == 429 {
             self.counters.rate_limited.fetch_add(1, Relaxed);
@@ -243,90 +285,137 @@ impl Api {
         Ok(answer)
     }
 
-    fn read(&self, reply: Reply) -> Result<Answer> {
+    fn read(&self, reply: Reply, key: Arc<Key>) -> Result<Answer, Failed> {
         let status = reply.status();
         let retry_after = reply.retry_after(SystemTime::now);
-        let request_id = reply.header("x-request-id").unwrap_or_default().chars().take(128).collect();
+        let header = |name| reply.header(name).unwrap_or_default();
+        let request_id = header("x-request-id").chars().take(128).collect();
+        // LemonData names the task here too, where a body that is cut does not take it away.
+        let named_task = Some(header("x-task-id")).filter(|id| !id.is_empty() && self.dialect.check_id(id).is_ok());
+        let task_id = named_task.unwrap_or_default().to_owned();
         let location = if (300..400).contains(&status) { reply.header("location") } else { None };
         let redirect_origin = location.and_then(|link| Url::parse(link).ok()).map(|url| url.origin().to_string());
         let redirect_origin = redirect_origin.unwrap_or_default();
-        let body = reply.read_to_vec(self.max_response_bytes)?;
-        Ok(Answer { status, body, retry_after, request_id, redirect_origin })
+        let body = if self.dialect.meaning(status) == Meaning::Ok {
+            reply.read_to_vec(self.max_response_bytes)
+        } else {
+            // A refusal's status is worth more than its words, which may be cut, too long or compressed.
+            match reply.read_to_vec(self.max_response_bytes.min(MAX_REFUSAL_BYTES)) {
+                Err(error) if error.status() != Status::Cancelled => Ok(Vec::new()),
+                body => body,
+            }
+        };
+        match body {
+            Ok(body) => Ok(Answer { status, body, retry_after, request_id, redirect_origin, task_id, key }),
+            Err(error) => Err(Failed { error, sent: true, task_id }),
+        }
     }
 
     /// The task as it is handed out: seen now, with absolute links only, and with a reference that works.
     fn finish(&self, reading: Reading, target: &Target) -> Task {
         let mut task = reading.task;
         task.looked_at_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
+        // A relative link belongs to the origin that wrote it.
+        let origin = match &target.place {
+            Place::Address(url) => url,
+            Place::Id | Place::Path(_) => self.base.url_of_api(),
+        };
         task.images.retain_mut(|image| match &mut image.link {
-            Link::Url(link) => image::resolve(link, self.base.url_of_api()).is_some_and(|absolute| {
+            Link::Url(link) => image::resolve(link, origin).is_some_and(|absolute| {
                 *link = absolute;
                 true
             }),
             _ => true,
         });
-        if task.id.is_empty() {
+        if !target.id.is_empty() && task.id != target.id {
+            if !task.id.is_empty() {
+                let told = self.words(&task.id, MAX_WORD);
+                let line = || format!("{}: asked for task {}, told of {told:?}", self.title(), target.id);
+                self.log.line(LogLevel::Warn, line);
+            }
+            // The id that was asked for is the one that works.
             task.id.clone_from(&target.id);
-        } else if !target.id.is_empty() && task.id != target.id {
-            self.log.line(LogLevel::Warn, || {
-                format!("{}: asked for task {}, told of {}", self.title(), target.id, task.id)
-            });
         }
-        if !task.poll_ref.is_empty() && self.base.target(&self.dialect, &task.poll_ref).is_err() {
-            self.log
-                .line(LogLevel::Warn, || format!("{}: task {} has a poll address elsewhere", self.title(), task.id));
-            task.poll_ref.clear();
+        if !task.poll_ref.is_empty() {
+            match self.base.target(&self.dialect, &task.poll_ref) {
+                Ok(own) if task.id.is_empty() => task.id = own.id,
+                Ok(_) => {}
+                Err(_) => {
+                    let id = self.words(&task.id, MAX_WORD);
+                    let line = || format!("{}: task {id} has a poll address elsewhere", self.title());
+                    self.log.line(LogLevel::Warn, line);
+                    task.poll_ref.clear();
+                }
+            }
         }
         if task.poll_ref.is_empty() {
-            task.poll_ref.clone_from(match &target.place {
-                Place::Path(path) => path,
-                _ => &task.id,
-            });
+            task.poll_ref = match &target.place {
+                Place::Id => task.id.clone(),
+                Place::Path(_) | Place::Address(_) => target.reference().to_owned(),
+            };
         }
         task
     }
 
-    /// The dialect's error with the service's name before it.
-    fn named(&self, error: &Error) -> Error {
-        let named = Error::new(error.status(), format!("{}: {}", self.title(), self.without_secrets(error.message())))
-            .with_provider_code(error.provider_code())
-            .with_request_id(error.request_id());
-        if error.retry() == named.retry() { named } else { named.with_retry(error.retry()) }
+    /// The dialect's error with the service's name before it and without the key, as `status`.
+    fn named(&self, error: &Error, status: Status, key: &Key) -> Error {
+        let clean = |text| without_secrets(text, &key.key);
+        let named = Error::new(status, format!("{}: {}", self.title(), clean(error.message())))
+            .with_provider_code(clean(error.provider_code()))
+            .with_request_id(clean(error.request_id()));
+        if status != error.status() || error.retry() == named.retry() { named } else { named.with_retry(error.retry()) }
     }
 
-    /// What an answer other than success means, in words.
-    fn refused(&self, answer: &Answer) -> Error {
+    /// What an answer other than success means, in words. `target` is the task it is about, `None` after a submit.
+    fn refused(&self, answer: &Answer, target: Option<&Target>) -> Error {
         let refusal = self.dialect.read_refusal(&answer.body);
-        let status = self.status_of(answer.status, &refusal);
+        let status = match self.status_of(answer.status, &refusal) {
+            // After a submit it is about the route or the model, never about a task.
+            Status::NotFound if target.is_none() => Status::Rejected,
+            status => status,
+        };
         let title = self.title();
+        // Whether a server's error came before or after the task was made, only the service itself can say.
+        let may_have_submitted = target.is_none() && answer.status != 503 && refusal.retryable != Some(true);
         let what = match status {
             Status::Unauthorized if answer.status == 403 => format!("{title} says this key is not allowed to do that"),
             Status::Unauthorized => format!("{title} did not accept the key"),
             Status::Payment => format!("{title} says the account has no balance"),
-            Status::NotFound => format!("{title} knows no such task of this key"),
+            Status::NotFound => match target {
+                Some(Target { id, .. }) if !id.is_empty() => format!("{title} knows no task {id} of this key"),
+                _ => format!("{title} knows no such task of this key"),
+            },
             Status::RateLimited => format!("{title} asks for fewer requests"),
+            Status::Server if may_have_submitted => {
+                format!("{title} cannot answer now, and whether it made a task is not known")
+            }
             Status::Server => format!("{title} cannot answer now"),
             _ if (300..400).contains(&answer.status) => {
                 format!("{title} redirects to {}, which API calls do not follow", known(&answer.redirect_origin))
             }
             _ => format!("{title} refused the request"),
         };
-        let code = if refusal.code.is_empty() { &refusal.kind } else { &refusal.code };
+        // Each part by itself: what was cut to its length may end inside the key.
+        let clean = |text: &str| without_secrets(text, &answer.key.key);
+        let code = clean(if refusal.code.is_empty() { &refusal.kind } else { &refusal.code });
         let mut message = match code.as_str() {
             "" => format!("{what} (HTTP {})", answer.status),
             code => format!("{what} (HTTP {}, {code})", answer.status),
         };
         if !refusal.message.is_empty() {
             message += ": ";
-            message += &refusal.message;
+            message += &clean(&refusal.message);
         }
         let request_id = if answer.request_id.is_empty() { &refusal.request_id } else { &answer.request_id };
-        let error = Error::new(status, self.without_secrets(&message))
+        let error = Error::new(status, message)
             .with_http_status(answer.status)
-            .with_provider_code(self.without_secrets(code))
-            .with_request_id(self.without_secrets(request_id));
+            .with_provider_code(code)
+            .with_request_id(clean(request_id));
+        // 501 and 505 are a server's error that stays.
+        let stays = status == Status::Server && self.dialect.meaning(answer.status) == Meaning::Stop;
         match longer(refusal.retry_after, answer.retry_after) {
-            _ if refusal.retryable == Some(false) => error.with_retry(Retry::Never),
+            _ if refusal.retryable == Some(false) || stays => error.with_retry(Retry::Never),
+            _ if status == Status::Server && may_have_submitted => error.with_retry(Retry::Never),
             Some(pause) if matches!(status, Status::RateLimited | Status::Server) => {
                 error.with_retry(Retry::After(pause))
             }
@@ -345,41 +434,29 @@ impl Api {
         }
     }
 
-    /// A text that may repeat what the service said, fit for a message.
-    pub(crate) fn without_secrets(&self, text: &str) -> String {
-        words::without_secrets(text, &self.key().key)
+    /// A service's words as a message or the log may show them: one line, not longer than `limit`, without secrets.
+    pub(crate) fn words(&self, text: &str, limit: usize) -> String {
+        one_line(&without_secrets(text, &self.key().key), limit)
     }
 
     pub(crate) fn key(&self) -> Arc<Key> {
         self.key.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A refused submit. Whether a server error came before or after the task was made cannot be known, so that only the
-    /// service itself can say that trying again is safe.
-    fn submit_refused(&self, answer: &Answer) -> Error {
-        let error = self.refused(answer);
-        let retryable = self.dialect.read_refusal(&answer.body).retryable;
-        match error.status() {
-            Status::Server if answer.status != 503 && retryable != Some(true) => error.with_retry(Retry::Never),
-            // 404 on a submit is about the route or the model, never about a task.
-            Status::NotFound => Error::new(
-                Status::Rejected,
-                error.message().replace("knows no such task of this key", "refused the request"),
-            )
-            .with_http_status(answer.status)
-            .with_provider_code(error.provider_code())
-            .with_request_id(error.request_id()),
-            _ => error,
+    /// The outcome of a submit whose answer was lost; `task_id` is the task that the answer's head named, or "".
+    fn submit_unknown(&self, why: &Error, task_id: &str) -> Error {
+        let (title, why_words) = (self.title(), why.message());
+        let advice = match task_id {
+            "" => "the task may exist and be charged: look for it before submitting again".to_owned(),
+            id => format!("task {id} exists: wait for it, and do not submit again"),
+        };
+        if !task_id.is_empty() {
+            self.submits.remember(task_id, task_id, Instant::now());
         }
-    }
-
-    fn submit_unknown(&self, why: &Error) -> Error {
-        let message = format!(
-            "the request reached {} and its answer was lost ({}); the task may exist and be charged: look for it before submitting again",
-            self.title(),
-            why.message()
-        );
-        Error::new(Status::SubmitUnknown, message).with_http_status(why.http_status()).with_task(Task::unseen("", ""))
+        let message = format!("the request reached {title} and its answer was lost ({why_words}); {advice}");
+        Error::new(Status::SubmitUnknown, message)
+            .with_http_status(why.http_status())
+            .with_task(Task::unseen(task_id, task_id))
     }
 }
 
@@ -387,6 +464,8 @@ impl Api {
 struct Failed {
     error: Error,
     sent: bool,
+    /// The task that the answer's head named, "" where it named none.
+    task_id: String,
 }
 
 impl Key {

@@ -1,5 +1,6 @@
 //! The client: what a user can ask for.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, LazyLock};
@@ -16,7 +17,6 @@ use crate::options::{self, Options, Setup};
 use crate::picture::{Picture, PictureInfo, SavedPicture};
 use crate::task::{Image, State, Task};
 use crate::wait::Wait;
-use crate::words::one_line;
 
 /// Longest message that quotes a task's own words, characters.
 const MAX_WORDS: usize = 500;
@@ -95,6 +95,13 @@ impl ProviderInfo {
             documented: profile.confidence == Confidence::Documented,
             wait_timeout_ms: profile.timing.wait_timeout_ms.0,
         }
+    }
+}
+
+// Neither the key nor an address belongs into a log.
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("provider", &self.shared.api.title()).finish_non_exhaustive()
     }
 }
 
@@ -220,8 +227,9 @@ impl Client {
     /// The bytes of one image (`image_index` counts `task.images`).
     ///
     /// # Errors
-    /// `NoImage` for a task without images (it failed, or is not finished), `InvalidArgument` for an index that is none, `BadImage` for bytes that are no whole image, `TooLarge`, `Blocked`,
-    /// `LinkExpired` when a fresh look at the task gave no better link, and what the network answered.
+    /// `NoImage` for a task without images (it failed, or is not finished), `InvalidArgument` for an index that is none,
+    /// `BadImage` for bytes that are no whole image, `TooLarge`, `Blocked`, `LinkExpired` when a fresh look at the task gave
+    /// no better link, and what the network answered.
     pub fn download(&self, task: &Task, image_index: usize) -> Result<Picture> {
         let mut data = Vec::new();
         let info = self.fetch_image(task, image_index, &mut data)?;
@@ -299,9 +307,10 @@ impl Client {
             auth: api.image_auth(&key),
         };
         let expired = match download.fetch(&address(image.url())?, sink) {
-            Err(error) if error.status() == Status::LinkExpired && !task.id.is_empty() => error,
+            Err(error) if error.status() == Status::LinkExpired => error,
             result => return result,
         };
+        // A synchronous answer may name no task that could be looked at.
         let Ok(target) = api.target(if task.poll_ref.is_empty() { &task.id } else { &task.poll_ref }) else {
             return Err(expired);
         };
@@ -338,7 +347,7 @@ impl Client {
             (0, None) => (Status::NoImage, format!("task {id} {stands}")),
             (count, _) => (Status::InvalidArgument, format!("no image {index}: task {id} has {count}")),
         };
-        Error::new(status, one_line(&self.shared.api.without_secrets(&message), MAX_WORDS)).with_task_id(id)
+        Error::new(status, self.shared.api.words(&message, MAX_WORDS)).with_task_id(id)
     }
 }
 

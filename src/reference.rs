@@ -29,6 +29,17 @@ pub(crate) enum Place {
     Address(Url),
 }
 
+impl Target {
+    /// What names it: passed again, it is the same target.
+    pub(crate) fn reference(&self) -> &str {
+        match &self.place {
+            Place::Id => &self.id,
+            Place::Path(path) => path,
+            Place::Address(url) => url.as_str(),
+        }
+    }
+}
+
 impl Base {
     pub(crate) fn new(url: Url) -> Base {
         let segments = url.path().split('/').filter(|s| !s.is_empty()).map(str::to_owned).collect();

@@ -26,6 +26,11 @@ const ALLOWANCE_FACTOR: u32 = 4;
 const SHORTEST_ALLOWANCE: Duration = Duration::from_millis(20);
 const LONGEST_ALLOWANCE: Duration = Duration::from_secs(2);
 
+/// No wait is longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A status word is not longer in a message.
+const MAX_WORD: usize = 64;
+
 /// What the looks so far have shown.
 struct Known {
     task: Option<Task>,
@@ -38,7 +43,7 @@ impl Wait<'_> {
     pub(crate) fn run(&self, timeout: Duration, on_look: &mut dyn FnMut(&Task)) -> Result<Task> {
         let started = Instant::now();
         let now = || ms(started.elapsed());
-        let deadline = started.checked_add(timeout).unwrap_or(started + Duration::from_secs(30 * 24 * 3600));
+        let deadline = started + timeout.min(LONGEST_WAIT);
         // Time in the policy counts from our own submit, where there was one.
         let submitted = self.api.submits.get(&self.target.id, started).map(|s| ms(started - s.at));
         let age = submitted.unwrap_or(0);
@@ -79,15 +84,11 @@ impl Wait<'_> {
 
     fn end(&self, end: End, known: Known, started: Instant) -> Result<Task> {
         let Known { task, error, .. } = known;
-        let task = task.unwrap_or_else(|| Task::unseen(&self.target.id, &self.target.id));
         let title = self.api.title();
         let lost = || Error::new(Status::Timeout, format!("{title}: {} could not be looked at", self.name()));
         match end {
-            End::Final => Ok(task),
-            End::NoImage => {
-                let message = format!("{title}: {} succeeded without a usable image", self.name());
-                Err(Error::new(Status::NoImage, message).with_task(task))
-            }
+            End::Final => task.ok_or_else(lost),
+            End::NoImage => Err(self.without_image(task.unwrap_or_else(|| self.unseen()))),
             End::NotFound | End::Refused => Err(error.unwrap_or_else(lost)),
             End::PausePastDeadline { hint_ms } => {
                 let pause = Retry::After(Duration::from_millis(hint_ms));
@@ -100,29 +101,47 @@ impl Wait<'_> {
         }
     }
 
-    fn timed_out(&self, mut task: Task, error: Option<Error>, started: Instant) -> Error {
+    fn without_image(&self, task: Task) -> Error {
+        let message = format!("{}: {} succeeded without a usable image", self.api.title(), self.name());
+        Error::new(Status::NoImage, message).with_task(task)
+    }
+
+    fn timed_out(&self, task: Option<Task>, error: Option<Error>, started: Instant) -> Error {
+        // All that was left to look for was its image.
+        if let Some(task) = task.as_ref().filter(|task| task.state.is_final()) {
+            return self.without_image(task.clone());
+        }
         let seconds = started.elapsed().as_secs_f32();
         // One look takes no time worth telling.
         let after = if seconds < 0.05 { String::new() } else { format!(" after {seconds:.1} s") };
         let title = self.api.title();
-        let saw = match (&error, task.provider_status.as_str()) {
-            (Some(error), "") => format!("no look succeeded, the last one: {}", error.message()),
-            (Some(error), word) => format!("last seen {word:?}, then: {}", error.message()),
-            (None, word) => format!("last seen {word:?}"),
+        let word = task.as_ref().map(|task| match task.provider_status.as_str() {
+            "" => task.state.name().to_owned(),
+            word => self.api.words(word, MAX_WORD),
+        });
+        let saw = match (&error, word) {
+            (Some(error), None) => format!("no look succeeded, the last one: {}", error.message()),
+            (Some(error), Some(word)) => format!("last seen {word:?}, then: {}", error.message()),
+            (None, word) => format!("last seen {:?}", word.unwrap_or_default()),
         };
         let message = format!(
             "{title}: {} is not finished{after} ({saw}); it goes on at the service and can be waited for again",
             self.name()
         );
+        let mut task = task.unwrap_or_else(|| self.unseen());
         task.json = Default::default();
         let http_status = error.map_or(0, |error| error.http_status());
         Error::new(Status::Timeout, message).with_http_status(http_status).with_task(task)
     }
 
     fn cancelled(&self, known: Known) -> Error {
-        let task = known.task.unwrap_or_else(|| Task::unseen(&self.target.id, &self.target.id));
+        let task = known.task.unwrap_or_else(|| self.unseen());
         let message = format!("{}: the wait for {} was interrupted; it goes on", self.api.title(), self.name());
         Error::new(Status::Cancelled, message).with_task(task)
+    }
+
+    fn unseen(&self) -> Task {
+        Task::unseen(&self.target.id, self.target.reference())
     }
 
     fn name(&self) -> String {
@@ -156,10 +175,8 @@ impl Known {
         };
         let seen = match error.status() {
             Status::NotFound => Seen::NotFound,
-            Status::RateLimited => Seen::RateLimited { hint_ms },
-            // A service in trouble says nothing about the task, whatever it thinks of trying again.
-            Status::Server => Seen::Failed { hint_ms },
             _ if error.retry() == Retry::Never => Seen::Refused,
+            Status::RateLimited => Seen::RateLimited { hint_ms },
             _ => Seen::Failed { hint_ms },
         };
         self.error = Some(error);

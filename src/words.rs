@@ -32,19 +32,33 @@ pub(crate) fn printable(text: String) -> String {
     if text.contains(is_command) { text.replace(is_command, "") } else { text }
 }
 
-/// A service's words without the key and without the queries of links: some services repeat what they were sent.
+/// A service's words without the key, the queries of links and their user names: some services repeat what they were sent.
+///
+/// A text that was cut to its length may end inside the key, and loses that beginning too.
 pub(crate) fn without_secrets(text: &str, key: &str) -> String {
-    let text = text.replace(key, "[key]");
+    const SHORTEST_BEGINNING: usize = 4;
+    let mut text = text.replace(key, "[key]");
+    let whole = text.trim_end_matches('.').len();
+    let begun = (SHORTEST_BEGINNING..key.len()).rev().filter_map(|len| key.get(..len));
+    if let Some(kept) = begun.filter_map(|begun| text[..whole].strip_suffix(begun)).map(str::len).next() {
+        text.replace_range(kept..whole, "[key]");
+    }
     let mut kept = String::with_capacity(text.len());
     for word in text.split_inclusive(char::is_whitespace) {
-        match word.split_once('?') {
-            Some((before, after)) if before.contains('/') => {
-                kept.push_str(before);
-                kept.push_str("?[...]");
-                kept.extend(after.chars().last().filter(|c| c.is_whitespace()));
+        let bare = word.trim_end();
+        let (before, after) = bare.split_once('?').unwrap_or((bare, ""));
+        match before.split_once("://") {
+            Some((scheme, rest)) => {
+                let authority = &rest[..rest.find('/').unwrap_or(rest.len())];
+                let user = authority.rfind('@').map_or(0, |at| at + 1);
+                kept.extend([scheme, "://", &rest[user..]]);
             }
-            _ => kept.push_str(word),
+            None => kept.push_str(before),
         }
+        if before.len() < bare.len() {
+            kept.push_str(if after.contains('=') || before.contains('/') { "?[...]" } else { &bare[before.len()..] });
+        }
+        kept.push_str(&word[bare.len()..]);
     }
     kept
 }
@@ -63,6 +77,20 @@ mod tests {
             assert!(!without_secrets(quoted, "sk-1").contains("abc"), "{quoted}");
         }
         assert_eq!(without_secrets("what? nothing", "sk-1"), "what? nothing");
+        assert_eq!(without_secrets("url=/p/img/1?exp=1&sig=2 '/p?sig=3'\n", "sk-1"), "url=/p/img/1?[...] '/p?[...]\n");
+        assert_eq!(without_secrets("ask https://u:p@h/a or (http://u@h)", "sk-1"), "ask https://h/a or (http://h)");
+    }
+
+    #[test]
+    fn a_key_that_was_cut_with_the_text_is_no_less_a_key() {
+        for (text, want) in [
+            ("Incorrect key sk-CANARY-7f...", "Incorrect key [key]..."),
+            ("Incorrect key sk-C", "Incorrect key [key]"),
+            ("Incorrect key sk-CANARY-7f3a", "Incorrect key [key]"),
+            ("a desk", "a desk"),
+        ] {
+            assert_eq!(without_secrets(text, "sk-CANARY-7f3a"), want);
+        }
     }
 
     #[test]

@@ -9,48 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use common::{Answer, PNG, Server, json, typed};
+use common::{
+    Answer, KEY, PNG, Server, client, dimilinks, json, options, refusal, succeeded, task_with_image, typed, within,
+};
 use imgtask::{Client, LogLevel, Options, Retry, State, Status};
-
-const KEY: &str = "sk-CANARY-7f3a";
-
-fn options(provider: &str, server: &Server) -> Options {
-    Options {
-        provider: provider.into(),
-        base_url: Some(server.url()),
-        api_key: Some(KEY.into()),
-        poll_interval_ms: 10,
-        ..Options::default()
-    }
-}
-
-fn client(provider: &str, server: &Server) -> Client {
-    Client::create(&options(provider, server)).expect("a client")
-}
-
-fn dimilinks(status: &str) -> String {
-    format!(
-        r#"{{"id":"img_1","task_id":"img_1","object":"image.task","status":"{status}","progress":50,"created_at":1777080000}}"#
-    )
-}
-
-fn succeeded(links: &[&str]) -> String {
-    let data: Vec<String> = links.iter().map(|link| format!(r#"{{"url":"{link}","file_id":"file_1"}}"#)).collect();
-    format!(
-        r#"{{"id":"img_1","status":"succeeded","progress":100,"created_at":1777080000,"completed_at":1777080060,"result":{{"data":[{}]}}}}"#,
-        data.join(",")
-    )
-}
-
-fn refusal(status: u16, code: &str) -> Answer {
-    Answer::Json(status, format!(r#"{{"error":{{"message":"no","type":"t","code":"{code}"}}}}"#))
-}
-
-fn within(limit: Duration, what: impl FnOnce()) {
-    let started = Instant::now();
-    what();
-    assert!(started.elapsed() < limit, "took {:?}", started.elapsed());
-}
 
 #[test]
 fn a_task_is_submitted_waited_for_and_downloaded() {
@@ -395,21 +357,6 @@ fn the_services_own_not_found_is_believed_on_the_first_route() {
     let server = Server::start(|_, _| refusal(404, "async_task_not_found"));
     let error = client("lemondata", &server).fetch("t").expect_err("unknown");
     assert_eq!((error.status(), server.asked().len()), (Status::NotFound, 1));
-}
-
-fn task_with_image(url: &str) -> imgtask::Task {
-    let mut task = imgtask::Task::unseen("img_1", "img_1");
-    task.images.push(imgtask::Image {
-        link: imgtask::Link::Url(url.into()),
-        source_index: 0,
-        file_id: String::new(),
-        revised_prompt: String::new(),
-        expires_at: 0,
-        width: 0,
-        height: 0,
-        byte_size: 0,
-    });
-    task
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use imgtask::{Client, Options};
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
@@ -176,3 +178,59 @@ pub const PNG: &[u8] = &[
     0, 0, 0, 0x90, 0x77, 0x53, 0xDE, 0, 0, 0, 12, b'I', b'D', b'A', b'T', 0x78, 0x9C, 0x63, 0xF8, 0xDF, 0xC0, 0, 0, 4,
     1, 1, 0x80, 0xC5, 0x2A, 0x18, 0x5D, 0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xAE, 0x42, 0x60, 0x82,
 ];
+
+/// A key that no message may show.
+pub const KEY: &str = "sk-CANARY-7f3a";
+
+pub fn options(provider: &str, server: &Server) -> Options {
+    Options {
+        provider: provider.into(),
+        base_url: Some(server.url()),
+        api_key: Some(KEY.into()),
+        poll_interval_ms: 10,
+        ..Options::default()
+    }
+}
+
+pub fn client(provider: &str, server: &Server) -> Client {
+    Client::create(&options(provider, server)).expect("a client")
+}
+
+pub fn dimilinks(status: &str) -> String {
+    format!(
+        r#"{{"id":"img_1","task_id":"img_1","object":"image.task","status":"{status}","progress":50,"created_at":1777080000}}"#
+    )
+}
+
+pub fn succeeded(links: &[&str]) -> String {
+    let data: Vec<String> = links.iter().map(|link| format!(r#"{{"url":"{link}","file_id":"file_1"}}"#)).collect();
+    format!(
+        r#"{{"id":"img_1","status":"succeeded","progress":100,"created_at":1777080000,"completed_at":1777080060,"result":{{"data":[{}]}}}}"#,
+        data.join(",")
+    )
+}
+
+pub fn refusal(status: u16, code: &str) -> Answer {
+    Answer::Json(status, format!(r#"{{"error":{{"message":"no","type":"t","code":"{code}"}}}}"#))
+}
+
+pub fn within(limit: Duration, what: impl FnOnce()) {
+    let started = Instant::now();
+    what();
+    assert!(started.elapsed() < limit, "took {:?}", started.elapsed());
+}
+
+pub fn task_with_image(url: &str) -> imgtask::Task {
+    let mut task = imgtask::Task::unseen("img_1", "img_1");
+    task.images.push(imgtask::Image {
+        link: imgtask::Link::Url(url.into()),
+        source_index: 0,
+        file_id: String::new(),
+        revised_prompt: String::new(),
+        expires_at: 0,
+        width: 0,
+        height: 0,
+        byte_size: 0,
+    });
+    task
+}
