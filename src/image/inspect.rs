@@ -1,6 +1,6 @@
 //! Looks at an image's bytes as they pass: type, size, fingerprint, and whether all of it came.
 
-use sha2::{Digest as _, Sha256};
+use ring::digest::{Context, SHA256};
 
 use super::sniff::{Format, HEAD_BYTES};
 use crate::error::{Error, Result, Status};
@@ -17,12 +17,12 @@ pub(crate) struct Inspector {
     head: Vec<u8>,
     tail: Vec<u8>,
     len: u64,
-    hash: Sha256,
+    hash: Context,
 }
 
 impl Inspector {
     pub(crate) fn new() -> Inspector {
-        Inspector { format: None, head: Vec::new(), tail: Vec::new(), len: 0, hash: Sha256::new() }
+        Inspector { format: None, head: Vec::new(), tail: Vec::new(), len: 0, hash: Context::new(&SHA256) }
     }
 
     /// Takes the next bytes. `BadImage` as soon as they cannot be an image.
@@ -73,7 +73,7 @@ impl Inspector {
             extension: format.extension(),
             width,
             height,
-            sha256: hex(&self.hash.finalize()),
+            sha256: hex(self.hash.finish().as_ref()),
         })
     }
 
@@ -121,7 +121,10 @@ mod tests {
 
     #[test]
     fn the_fingerprint_is_sha_256() {
-        assert_eq!(hex(&Sha256::digest(b"abc")), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            hex(ring::digest::digest(&SHA256, b"abc").as_ref()),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 
     #[test]
