@@ -41,6 +41,8 @@ done
 export IMGTASK_LIB_DIR=$PWD/build/lib IMGTASK_LIBRARY=$PWD/build/lib/libimgtask.so IMGTASK_COMMAND=$PWD/build/bin/imgtask
 step rust 1500 "${CARGO:-cargo}" test --quiet --no-fail-fast --features cli,header -- --show-output
 step shipped 600 "${CARGO:-cargo}" test --quiet --features cli,header --test abi -- --ignored shipped
+# What reading costs in memory is told by the whole process: one test at a time, and no other.
+step memory 300 "${CARGO:-cargo}" test --quiet --features cli,header --lib -- --ignored --test-threads=1 a_body_of_14_megabytes a_million_objects
 step python 600 env PYTHONPATH=bindings/python "${PYTHON:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python
 
 # The keys that tests and sandbox use, and the queries of signed links: in no output of any test, also of those that pass.

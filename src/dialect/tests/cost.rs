@@ -1,4 +1,5 @@
-//! What reading a body costs. `make bench` runs these in a build with optimizations.
+//! What reading a body costs: in time, which `make bench` measures in a build with optimizations, and in memory, which
+//! `tests/run.sh` measures one test at a time.
 
 use std::hint::black_box;
 use std::time::Instant;
