@@ -235,6 +235,7 @@ fn timing(options: &Options, dialect: &Dialect, base: &Url) -> Timing {
         not_found_grace_ms: timing.not_found_grace_ms.into(),
         retry_ms: Timing::RETRY_MS,
         no_image_ms: Timing::NO_IMAGE_MS,
+        paced: false,
     };
     match options.poll_interval_ms {
         0 => own,

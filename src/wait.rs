@@ -7,7 +7,7 @@ use crate::api::{Api, Look};
 use crate::error::{Error, Result, Retry, Status};
 use crate::http::Stop;
 use crate::log::{self, LogLevel};
-use crate::poll::{End, Jitter, Seen, Step, Timing, Watch};
+use crate::poll::{End, Jitter, Seen, Spacing, Step, Timing, Watch};
 use crate::reference::Target;
 use crate::task::Task;
 
@@ -51,8 +51,9 @@ impl Wait<'_> {
         let mut watch = Watch::new(age, submitted.map(|_| 0), age + ms(deadline - started));
         let mut jitter = Jitter::new(seed(&self.target.id, started));
         let mut allowance = (timeout / 10).clamp(SHORTEST_ALLOWANCE, FIRST_ALLOWANCE);
+        let spacing = Spacing::own(self.timing);
         let mut known = Known { task: None, error: None, progress: -1 };
-        let mut step = watch.first(now(), self.timing, ms(allowance));
+        let mut step = watch.first(now(), &spacing, ms(allowance));
         loop {
             let at_ms = match step {
                 Step::Look { at_ms, .. } => at_ms,
@@ -75,7 +76,7 @@ impl Wait<'_> {
             };
             allowance = (look_started.elapsed() * ALLOWANCE_FACTOR).clamp(SHORTEST_ALLOWANCE, LONGEST_ALLOWANCE);
             let was_unreachable = watch.unreachable();
-            step = watch.after(seen, now(), self.timing, &mut jitter, ms(allowance));
+            step = watch.after(seen, now(), &spacing, &mut jitter, ms(allowance));
             if watch.unreachable() && !was_unreachable {
                 self.api.log.line(LogLevel::Warn, || format!("{}: {} is unreachable", self.api.title(), self.name()));
             }
@@ -97,7 +98,7 @@ impl Wait<'_> {
                     None => Err(self.timed_out(task, None, started).with_retry(pause)),
                 }
             }
-            End::TimedOut => Err(self.timed_out(task, error, started)),
+            End::TimedOut | End::Starved => Err(self.timed_out(task, error, started)),
         }
     }
 

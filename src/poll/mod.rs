@@ -2,12 +2,31 @@
 //!
 //! - [`timing`]: one service's numbers.
 //! - [`watch`]: one task from its first look to its end.
+//! - [`gate`]: the budget of requests that all looks and submits share.
+//! - [`durations`]: how long tasks last, learned; [`curve`] is its table, [`spacing`] what follows for an interval.
+//! - [`schedule`]: thousands of tasks, and which look comes next; [`alarms`] and [`queues`] keep them in order.
 //! - [`jitter`]: the seeded randomness that keeps many clients from looking in step.
 
+// What the fleet does not use yet.
+#![allow(dead_code)]
+
+mod alarms;
+mod curve;
+mod durations;
+mod gate;
 mod jitter;
+mod queues;
+mod schedule;
+mod spacing;
 mod timing;
 mod watch;
 
+pub(crate) use durations::{Durations, Model};
+#[allow(unused_imports)]
+pub(crate) use gate::{Answer, Gate, Limit, Pass};
 pub(crate) use jitter::Jitter;
+#[allow(unused_imports)]
+pub(crate) use schedule::{Outlook, Pace, Schedule, Start, Turn};
+pub(crate) use spacing::Spacing;
 pub(crate) use timing::Timing;
 pub(crate) use watch::{End, Seen, Step, Watch};

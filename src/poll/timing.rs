@@ -15,6 +15,8 @@ pub(crate) struct Timing {
     pub(crate) retry_ms: u64,
     /// First wait after a success without a usable image; doubled for the second and third.
     pub(crate) no_image_ms: u64,
+    /// The user set the pace: what is learned of durations changes no interval.
+    pub(crate) paced: bool,
 }
 
 impl Timing {
@@ -36,6 +38,7 @@ impl Timing {
         self.floor_ms = floor_ms;
         self.retry_ms = self.retry_ms.min(interval_ms);
         self.no_image_ms = self.no_image_ms.min(interval_ms);
+        self.paced = true;
         self
     }
 
@@ -43,5 +46,10 @@ impl Timing {
     pub(crate) fn interval_ms(&self, age_ms: u64) -> u64 {
         let due = self.intervals_ms.iter().rev().find(|(from, _)| *from <= age_ms);
         due.or(self.intervals_ms.first()).map_or(self.floor_ms, |(_, interval)| *interval).max(self.floor_ms)
+    }
+
+    /// The longest interval of any age.
+    pub(crate) fn longest_ms(&self) -> u64 {
+        self.intervals_ms.iter().map(|(_, interval)| *interval).max().unwrap_or(0).max(self.floor_ms)
     }
 }

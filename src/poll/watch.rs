@@ -3,7 +3,7 @@
 //! Looking again at an unfinished task and retrying a failed look are two different things with clocks of their own:
 //! a look that fails says nothing about the task.
 
-use super::{Jitter, Timing};
+use super::{Durations, Jitter, Model, Spacing, Start, Timing};
 
 /// What one look showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub(crate) enum End {
     NotFound,
     /// The time is over; the last look has been made.
     TimedOut,
+    /// The time is over, and for longer than an interval there was no room for a look: nothing is known of the task's end.
+    Starved,
     /// The last look was refused for good.
     Refused,
     /// The service asks for a pause that reaches past the deadline: report its time instead of sleeping silently.
@@ -59,8 +61,14 @@ pub(crate) struct Watch {
     ours: bool,
     /// When the wait must be over.
     deadline_ms: u64,
+    /// When a look last showed the task unfinished; until then when it was born.
+    seen_ms: u64,
+    /// Whether the age counts from the submit: the wait for a foreign task begins at an unknown age.
+    age_known: bool,
     /// Whether any look was answered with the task.
     answered: bool,
+    /// Whether any look was made.
+    looked: bool,
     /// Whether the look under way is the last one.
     last: bool,
     failures: u8,
@@ -75,11 +83,15 @@ impl Watch {
 
     /// Watches a task whose submit may have been ours, until `deadline_ms`.
     pub(crate) fn new(now_ms: u64, submitted_ms: Option<u64>, deadline_ms: u64) -> Watch {
+        let born_ms = submitted_ms.unwrap_or(now_ms);
         Watch {
-            born_ms: submitted_ms.unwrap_or(now_ms),
+            born_ms,
             ours: submitted_ms.is_some(),
             deadline_ms,
+            seen_ms: born_ms,
+            age_known: submitted_ms.is_some(),
             answered: false,
+            looked: false,
             last: false,
             failures: 0,
             rate_limits: 0,
@@ -87,9 +99,17 @@ impl Watch {
         }
     }
 
+    /// Watches one of many tasks.
+    pub(crate) fn starting(start: Start, now_ms: u64) -> Watch {
+        let Start { born_ms, ours, deadline_ms, .. } = start;
+        let born_ms = born_ms.min(now_ms);
+        let age_known = ours || born_ms < now_ms;
+        Watch { ours, age_known, ..Watch::new(now_ms, Some(born_ms), deadline_ms) }
+    }
+
     /// The first look: at once, unless the submit was ours just now. No task is done sooner than it can be seen.
-    pub(crate) fn first(&mut self, now_ms: u64, timing: &Timing, allowance_ms: u64) -> Step {
-        let at_ms = if self.ours { self.born_ms.saturating_add(timing.first_look_ms) } else { now_ms };
+    pub(crate) fn first(&mut self, now_ms: u64, spacing: &Spacing, allowance_ms: u64) -> Step {
+        let at_ms = if self.ours { self.born_ms.saturating_add(spacing.first_ms()) } else { now_ms };
         self.look_at(now_ms, at_ms.max(now_ms), now_ms, allowance_ms)
     }
 
@@ -99,10 +119,11 @@ impl Watch {
         &mut self,
         seen: Seen,
         now_ms: u64,
-        timing: &Timing,
+        spacing: &Spacing,
         jitter: &mut Jitter,
         allowance_ms: u64,
     ) -> Step {
+        let timing = spacing.timing;
         if !matches!(seen, Seen::Failed { .. } | Seen::RateLimited { .. } | Seen::NotFound) {
             self.answered = true;
             self.failures = 0;
@@ -115,8 +136,11 @@ impl Watch {
             Seen::NoImage if self.no_images >= Self::NO_IMAGE_LOOKS => return Step::End(End::NoImage),
             // A last look that says "succeeded, no image" has said all there is to say.
             Seen::NoImage if self.last => return Step::End(End::NoImage),
-            Seen::Pending { hint_ms } => (self.interval(now_ms, timing, jitter), hint_ms),
-            Seen::NotFound => (self.interval(now_ms, timing, jitter), None),
+            Seen::Pending { hint_ms } => {
+                self.seen_ms = now_ms;
+                (self.interval(now_ms, spacing, jitter), hint_ms)
+            }
+            Seen::NotFound => (self.interval(now_ms, spacing, jitter), None),
             Seen::NoImage => {
                 self.no_images += 1;
                 (timing.no_image_ms << (self.no_images - 1), None)
@@ -150,17 +174,81 @@ impl Watch {
         self.look_at(now_ms, at_ms, now_ms.saturating_add(capped), allowance_ms)
     }
 
+    /// The step after a 429, where a gate keeps its time for all tasks: it opens after `closed_ms`.
+    pub(crate) fn held(&mut self, now_ms: u64, closed_ms: u64, allowance_ms: u64) -> Step {
+        let opens_ms = now_ms.saturating_add(closed_ms);
+        if opens_ms > self.deadline_ms {
+            return Step::End(End::PausePastDeadline { hint_ms: closed_ms });
+        }
+        let last = self.last;
+        let step = self.look_at(now_ms, opens_ms, opens_ms, allowance_ms);
+        self.last |= last;
+        step
+    }
+
     /// Whether so many looks failed in a row that the service counts as unreachable.
     pub(crate) fn unreachable(&self) -> bool {
         self.failures >= Self::UNREACHABLE
+    }
+
+    /// Where the duration of a task lies that this moment's look found finished: the ages before and at it, in milliseconds.
+    /// `None` where the age is unknown.
+    pub(crate) fn duration_ms(&self, now_ms: u64) -> Option<(u64, u64)> {
+        let age_ms = |at_ms: u64| at_ms.saturating_sub(self.born_ms);
+        self.age_known.then(|| (age_ms(self.seen_ms), age_ms(now_ms)))
+    }
+
+    pub(crate) fn deadline_ms(&self) -> u64 {
+        self.deadline_ms
+    }
+
+    pub(crate) fn age_known(&self) -> bool {
+        self.age_known
+    }
+
+    /// Whether no look was made yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        !self.looked
+    }
+
+    pub(crate) fn set_looked(&mut self) {
+        self.looked = true;
+    }
+
+    /// Whether no look follows the one that is due or under way.
+    pub(crate) fn is_last(&self) -> bool {
+        self.last
+    }
+
+    pub(crate) fn set_last(&mut self) {
+        self.last = true;
+    }
+
+    /// How long ago a look was last answered with the task; before the first, how old it is.
+    pub(crate) fn stale_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.seen_ms)
+    }
+
+    /// Whether a look was answered with the task within the last interval.
+    pub(crate) fn seen_within(&self, now_ms: u64, spacing: &Spacing) -> bool {
+        let age_ms = self.seen_ms.saturating_sub(self.born_ms);
+        let interval_ms = spacing.interval_ms(age_ms, self.age_known).max(spacing.sweep_ms);
+        self.answered && self.stale_ms(now_ms) <= interval_ms
+    }
+
+    /// What a look is worth now; see [`Durations::worth`].
+    pub(crate) fn worth(&self, now_ms: u64, durations: &Durations, model: Model) -> f32 {
+        let seen_ms = self.age_known.then(|| self.seen_ms.saturating_sub(self.born_ms));
+        durations.worth(model, seen_ms, self.stale_ms(now_ms))
     }
 
     fn in_grace(&self, now_ms: u64, timing: &Timing) -> bool {
         self.ours && !self.answered && now_ms.saturating_sub(self.born_ms) < timing.not_found_grace_ms
     }
 
-    fn interval(&self, now_ms: u64, timing: &Timing, jitter: &mut Jitter) -> u64 {
-        jitter.around(timing.interval_ms(now_ms.saturating_sub(self.born_ms))).max(timing.floor_ms)
+    fn interval(&self, now_ms: u64, spacing: &Spacing, jitter: &mut Jitter) -> u64 {
+        let interval_ms = spacing.interval_ms(now_ms.saturating_sub(self.born_ms), self.age_known);
+        jitter.around(interval_ms).max(spacing.timing.floor_ms)
     }
 
     /// A look at `at_ms`, or so much earlier that it is back by the deadline, but never before `not_before_ms`.
@@ -183,6 +271,7 @@ mod tests {
             not_found_grace_ms: 5_000,
             retry_ms: Timing::RETRY_MS,
             no_image_ms: Timing::NO_IMAGE_MS,
+            paced: false,
         }
     }
 
@@ -194,7 +283,7 @@ mod tests {
         let mut jitter = Jitter::new(42);
         let mut now = start;
         let mut looks = Vec::new();
-        let mut step = watch.first(now, timing, ALLOWANCE);
+        let mut step = watch.first(now, &Spacing::own(timing), ALLOWANCE);
         loop {
             match step {
                 Step::End(end) => return (looks, now, end),
@@ -203,7 +292,7 @@ mod tests {
                     assert!(looks.len() < 10_000, "the wait ends");
                     now = at_ms;
                     looks.push(now);
-                    step = watch.after(see(now), now, timing, &mut jitter, ALLOWANCE);
+                    step = watch.after(see(now), now, &Spacing::own(timing), &mut jitter, ALLOWANCE);
                 }
             }
         }
@@ -212,13 +301,19 @@ mod tests {
     #[test]
     fn a_task_of_our_own_is_first_looked_at_after_the_first_look_time() {
         let mut watch = Watch::new(1_000, Some(1_000), 600_000);
-        assert_eq!(watch.first(1_000, &dimilinks(), ALLOWANCE), Step::Look { at_ms: 4_000, last: false });
+        assert_eq!(
+            watch.first(1_000, &Spacing::own(&dimilinks()), ALLOWANCE),
+            Step::Look { at_ms: 4_000, last: false }
+        );
     }
 
     #[test]
     fn a_foreign_task_is_looked_at_at_once() {
         let mut watch = Watch::new(1_000, None, 600_000);
-        assert_eq!(watch.first(1_000, &dimilinks(), ALLOWANCE), Step::Look { at_ms: 1_000, last: false });
+        assert_eq!(
+            watch.first(1_000, &Spacing::own(&dimilinks()), ALLOWANCE),
+            Step::Look { at_ms: 1_000, last: false }
+        );
     }
 
     #[test]
@@ -270,8 +365,14 @@ mod tests {
     #[test]
     fn a_look_that_lasts_until_the_deadline_is_the_last_one() {
         let mut watch = Watch::new(0, None, 10_000);
-        assert_eq!(watch.first(0, &dimilinks(), ALLOWANCE), Step::Look { at_ms: 0, last: false });
-        let step = watch.after(Seen::Failed { hint_ms: None }, 10_000, &dimilinks(), &mut Jitter::new(1), ALLOWANCE);
+        assert_eq!(watch.first(0, &Spacing::own(&dimilinks()), ALLOWANCE), Step::Look { at_ms: 0, last: false });
+        let step = watch.after(
+            Seen::Failed { hint_ms: None },
+            10_000,
+            &Spacing::own(&dimilinks()),
+            &mut Jitter::new(1),
+            ALLOWANCE,
+        );
         assert_eq!(step, Step::End(End::TimedOut));
     }
 

@@ -1,0 +1,374 @@
+//! Which look comes next, of thousands of tasks that share one gate.
+
+use std::sync::Arc;
+
+use super::alarms::{Alarms, grow};
+use super::gate::Pass;
+use super::queues::Queues;
+use super::{Durations, End, Gate, Jitter, Model, Seen, Spacing, Step, Timing, Watch};
+
+/// What one client knows of its service's pace.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    pub(crate) gate: Gate,
+    pub(crate) durations: Durations,
+}
+
+/// How a task begins to be watched.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Start {
+    /// When it was submitted. For a foreign task whose age nobody knows: now.
+    pub(crate) born_ms: u64,
+    /// Our own submit: the first look comes late, and "not found" may mean "not yet".
+    pub(crate) ours: bool,
+    pub(crate) deadline_ms: u64,
+    pub(crate) model: Model,
+}
+
+/// What to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Submit; the schedule has forgotten the key until [`Schedule::watch`].
+    Submit { key: u32, pass: Pass },
+    /// Look; then call [`Schedule::after`].
+    Look { key: u32, pass: Pass, last: bool },
+    /// The watching is over without a look, and the key forgotten.
+    End { key: u32, end: End },
+    /// Nothing before that time, unless something happens.
+    Rest { until_ms: Option<u64> },
+}
+
+/// How the looks keep up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Outlook {
+    /// Tasks watched.
+    pub(crate) waiting: usize,
+    /// The time in which the gate admits a look at each of them.
+    pub(crate) sweep_ms: u64,
+    /// How long ago a task was last looked at.
+    pub(crate) staleness_p50_ms: Option<u64>,
+    pub(crate) staleness_p95_ms: Option<u64>,
+    /// A sweep takes longer than the longest interval.
+    pub(crate) saturated: bool,
+}
+
+/// The tasks of one client, by the keys of its fleet. Times are milliseconds on the caller's clock, which never runs back.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    timing: Arc<Timing>,
+    jitter: Jitter,
+    entries: Vec<Entry>,
+    waiting: usize,
+    alarms: Alarms,
+    queues: Queues<QUEUES>,
+    /// Looks given so far, a clock that stands still while the gate is closed.
+    looks: u32,
+    /// The best of the last ranking, worst first.
+    round: Vec<u32>,
+    ranks: Vec<(f32, u32)>,
+    /// What a look is expected to take.
+    allowance_ms: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    watch: Watch,
+    /// The count of looks when it became due.
+    ticket: u32,
+    model: Model,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Unknown here, or a submit that waits for its turn.
+    Free,
+    /// Its alarm says when it is due.
+    Waiting,
+    /// Due; its alarm says when the time for its last look has come, and for the last look, when it is over.
+    Due,
+    Looking,
+}
+
+/// The queues, in the order of service.
+const SUBMITS: usize = 0;
+const LASTS: usize = 1;
+const FIRSTS: usize = 2;
+const DUES: usize = 3;
+const QUEUES: usize = 4;
+
+/// What a look is taken to last before one has been measured.
+const FIRST_ALLOWANCE_MS: u64 = 250;
+/// A task that was never looked at has at least this long to get its look, however short its time is.
+const SHORTEST_MS: u64 = 1_000;
+/// A ranking is good for this share of the backlog.
+const ROUND_SHARE: usize = 16;
+
+impl Schedule {
+    pub(crate) fn new(timing: Arc<Timing>, seed: u64) -> Schedule {
+        Schedule {
+            timing,
+            jitter: Jitter::new(seed),
+            entries: Vec::new(),
+            waiting: 0,
+            alarms: Alarms::default(),
+            queues: Queues::default(),
+            looks: 0,
+            round: Vec::new(),
+            ranks: Vec::new(),
+            allowance_ms: FIRST_ALLOWANCE_MS,
+        }
+    }
+
+    /// Lines up a submit that the host asked for.
+    pub(crate) fn submit(&mut self, key: u32) {
+        self.forget(key);
+        self.queues.push(SUBMITS, key);
+    }
+
+    /// Watches a task from now on.
+    pub(crate) fn watch(&mut self, key: u32, start: Start, now_ms: u64) {
+        self.forget(key);
+        let mut watch = Watch::starting(start, now_ms);
+        let model = start.model;
+        let Step::Look { at_ms, .. } = watch.first(now_ms, &Spacing::own(&self.timing), self.allowance_ms) else {
+            return;
+        };
+        let index = key as usize;
+        let entry = Entry { watch, ticket: 0, model, state: State::Waiting };
+        if index >= self.entries.len() {
+            grow(&mut self.entries, index + 1);
+            self.entries.resize(index + 1, Entry { state: State::Free, ..entry.clone() });
+        }
+        self.entries[index] = entry;
+        self.waiting += 1;
+        self.alarms.set(key, at_ms);
+    }
+
+    /// What to do now. Looks and submits that are not allowed stay where they are.
+    pub(crate) fn next(&mut self, now_ms: u64, pace: &mut Pace, looks_allowed: bool, submits_allowed: bool) -> Turn {
+        while let Some((at_ms, key)) = self.alarms.first() {
+            if at_ms > now_ms {
+                break;
+            }
+            if let Some(turn) = self.ring(key, now_ms, pace, looks_allowed) {
+                return turn;
+            }
+        }
+        let submit = self.queues.front(SUBMITS).filter(|_| submits_allowed);
+        let looks = looks_allowed && (LASTS..QUEUES).any(|queue| self.queues.len(queue) > 0);
+        let alarm_ms = self.alarms.first().map(|(at_ms, _)| at_ms);
+        if submit.is_none() && !looks {
+            return Turn::Rest { until_ms: alarm_ms };
+        }
+        let pass = match pace.gate.take(now_ms) {
+            Ok(pass) => pass,
+            Err(at_ms) => return Turn::Rest { until_ms: Some(alarm_ms.map_or(at_ms, |alarm_ms| alarm_ms.min(at_ms))) },
+        };
+        if let Some(key) = submit {
+            self.queues.remove(key);
+            return Turn::Submit { key, pass };
+        }
+        let key = self.pick(now_ms, pace);
+        self.look(key, pass)
+    }
+
+    /// What a look showed. `None`: the task is watched on; otherwise the key is forgotten. The gate has been told before.
+    pub(crate) fn after(
+        &mut self,
+        key: u32,
+        seen: Seen,
+        now_ms: u64,
+        pace: &mut Pace,
+        allowance_ms: u64,
+    ) -> Option<End> {
+        let sweep_ms = self.sweep_ms(self.waiting, pace);
+        self.allowance_ms = allowance_ms;
+        let entry = self.entries.get_mut(key as usize).filter(|entry| entry.state == State::Looking)?;
+        let spacing = Spacing { timing: &self.timing, learned: Some((&pace.durations, entry.model)), sweep_ms };
+        let step = match seen {
+            // The gate keeps the time, for all tasks.
+            Seen::RateLimited { .. } => entry.watch.held(now_ms, pace.gate.wait_ms(now_ms), allowance_ms),
+            seen => entry.watch.after(seen, now_ms, &spacing, &mut self.jitter, allowance_ms),
+        };
+        match step {
+            Step::Look { at_ms, .. } => {
+                entry.state = State::Waiting;
+                self.alarms.set(key, at_ms);
+                None
+            }
+            Step::End(end) => {
+                let (model, lasted) = (entry.model, entry.watch.duration_ms(now_ms));
+                self.forget(key);
+                if let (End::Final, Some((from_ms, to_ms))) = (end, lasted) {
+                    pace.durations.learn_between(model, from_ms, to_ms);
+                }
+                Some(end)
+            }
+        }
+    }
+
+    /// Whether so many looks at this task failed in a row that the service counts as unreachable.
+    pub(crate) fn unreachable(&self, key: u32) -> bool {
+        self.entries.get(key as usize).is_some_and(|entry| entry.state != State::Free && entry.watch.unreachable())
+    }
+
+    /// Watches a task no longer, or takes a submit back.
+    pub(crate) fn forget(&mut self, key: u32) {
+        self.queues.remove(key);
+        self.alarms.remove(key);
+        if let Some(entry) = self.entries.get_mut(key as usize).filter(|entry| entry.state != State::Free) {
+            entry.state = State::Free;
+            self.waiting -= 1;
+        }
+    }
+
+    /// The time in which the gate admits a look at each watched task.
+    pub(crate) fn sweep_of(&self, pace: &Pace) -> u64 {
+        self.sweep_ms(self.waiting, pace)
+    }
+
+    /// Whether a sweep takes longer than the longest interval.
+    pub(crate) fn saturated(&self, pace: &Pace) -> bool {
+        self.sweep_of(pace) > self.timing.longest_ms()
+    }
+
+    /// For the statistics: goes through all tasks.
+    pub(crate) fn outlook(&self, now_ms: u64, pace: &Pace) -> Outlook {
+        let watched = self.entries.iter().filter(|entry| entry.state != State::Free);
+        let mut stale: Vec<u64> = watched.map(|entry| entry.watch.stale_ms(now_ms)).collect();
+        stale.sort_unstable();
+        let at = |percent: usize| stale.get((stale.len() * percent / 100).min(stale.len().saturating_sub(1))).copied();
+        Outlook {
+            waiting: self.waiting,
+            sweep_ms: self.sweep_of(pace),
+            staleness_p50_ms: at(50),
+            staleness_p95_ms: at(95),
+            saturated: self.saturated(pace),
+        }
+    }
+
+    fn spacing<'a>(&'a self, durations: &'a Durations, model: Model, sweep_ms: u64) -> Spacing<'a> {
+        Spacing { timing: &self.timing, learned: Some((durations, model)), sweep_ms }
+    }
+
+    fn sweep_ms(&self, tasks: usize, pace: &Pace) -> u64 {
+        tasks as u64 * 60_000 / u64::from(pace.gate.budget())
+    }
+
+    /// An alarm: the task is due, or its last look is, or its time is over.
+    fn ring(&mut self, key: u32, now_ms: u64, pace: &mut Pace, looks_allowed: bool) -> Option<Turn> {
+        let index = key as usize;
+        let sweep_ms = self.sweep_of(pace);
+        let was_due = self.entries[index].state == State::Due;
+        if was_due && self.queues.of(key) == Some(LASTS) {
+            return Some(self.time_is_over(key, now_ms, pace, looks_allowed));
+        }
+        let entry = &mut self.entries[index];
+        if !was_due && entry.watch.is_fresh() && !entry.watch.is_last() {
+            // What has been learned may put off the first look.
+            let learned = Some((&pace.durations, entry.model));
+            let spacing = Spacing { timing: &self.timing, learned, sweep_ms };
+            if let Step::Look { at_ms, .. } = entry.watch.first(now_ms, &spacing, self.allowance_ms)
+                && at_ms > now_ms
+            {
+                self.alarms.set(key, at_ms);
+                return None;
+            }
+        }
+        entry.state = State::Due;
+        let (queue, at_ms) = if was_due || entry.watch.is_last() {
+            entry.watch.set_last();
+            let shortest_ms = if entry.watch.is_fresh() { now_ms.saturating_add(SHORTEST_MS) } else { 0 };
+            (LASTS, entry.watch.deadline_ms().max(shortest_ms))
+        } else {
+            entry.ticket = self.looks;
+            // Where durations are learned, the first look of a task of known age is worth no more than others.
+            let unknown = !entry.watch.age_known() || !pace.durations.learned(entry.model);
+            let queue = if entry.watch.is_fresh() && unknown { FIRSTS } else { DUES };
+            (queue, entry.watch.deadline_ms().saturating_sub(self.allowance_ms).max(now_ms + 1))
+        };
+        self.queues.push(queue, key);
+        self.alarms.set(key, at_ms);
+        None
+    }
+
+    /// The deadline of a task whose last look did not come. Nobody is told that it is late on the strength of an old look.
+    fn time_is_over(&mut self, key: u32, now_ms: u64, pace: &mut Pace, looks_allowed: bool) -> Turn {
+        let entry = &self.entries[key as usize];
+        let spacing = self.spacing(&pace.durations, entry.model, self.sweep_of(pace));
+        let recent = entry.watch.seen_within(now_ms, &spacing);
+        if !recent
+            && looks_allowed
+            && let Ok(pass) = pace.gate.take(now_ms)
+        {
+            return self.look(key, pass);
+        }
+        self.forget(key);
+        Turn::End { key, end: if recent { End::TimedOut } else { End::Starved } }
+    }
+
+    fn look(&mut self, key: u32, pass: Pass) -> Turn {
+        self.queues.remove(key);
+        self.alarms.remove(key);
+        self.looks = self.looks.wrapping_add(1);
+        let entry = &mut self.entries[key as usize];
+        entry.state = State::Looking;
+        entry.watch.set_looked();
+        Turn::Look { key, pass, last: entry.watch.is_last() }
+    }
+
+    /// The due task to look at next. One is due.
+    fn pick(&mut self, now_ms: u64, pace: &Pace) -> u32 {
+        if let Some(key) = self.queues.front(LASTS).or(self.queues.front(FIRSTS)) {
+            return key;
+        }
+        let due = self.queues.len(DUES);
+        let interval_ms = self.timing.interval_ms(0);
+        if due as u64 * 60_000 > u64::from(pace.gate.budget()) * interval_ms {
+            while let Some(key) = self.round.pop() {
+                // Stopped since, or its slot has another task, which may well be looked at.
+                if self.queues.of(key) == Some(DUES) {
+                    return key;
+                }
+            }
+            self.rank(now_ms, &pace.durations);
+            if let Some(key) = self.round.pop() {
+                return key;
+            }
+        }
+        self.round.clear();
+        self.queues.front(DUES).unwrap_or_default()
+    }
+
+    /// Chooses the next few of the backlog: those that would else wait for longer than two sweeps, then those most worth a
+    /// look.
+    fn rank(&mut self, now_ms: u64, durations: &Durations) {
+        let due = self.queues.len(DUES);
+        let few = due.div_ceil(ROUND_SHARE);
+        self.ranks.clear();
+        grow(&mut self.ranks, due);
+        let mut forced = 0;
+        for (place, key) in self.queues.iter(DUES).enumerate() {
+            let entry = &self.entries[key as usize];
+            let waited = self.looks.wrapping_sub(entry.ticket) as usize;
+            // Those before it would go first, each with one look.
+            if waited + place + few >= 2 * self.waiting {
+                forced = place + 1;
+            }
+            self.ranks.push((entry.watch.worth(now_ms, durations, entry.model), key));
+        }
+        grow(&mut self.round, few);
+        if forced > 0 {
+            self.ranks.truncate(forced.min(few));
+        } else {
+            let best_first = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+            if few < due {
+                self.ranks.select_nth_unstable_by(few, best_first);
+                self.ranks.truncate(few);
+            }
+            self.ranks.sort_unstable_by(best_first);
+        }
+        self.round.extend(self.ranks.iter().rev().map(|(_, key)| *key));
+    }
+}
