@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rustls::ClientConfig;
 use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as UreqResolver};
 use ureq::unversioned::transport::{
-    ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector, Transport,
+    ConnectProxyConnector, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
 
 use super::address::is_public;
@@ -20,6 +21,7 @@ use super::connect::{NoConnection, connect};
 use super::fault;
 use super::ongoing::{self, Cause, Stage};
 use super::resolve::{Miss, Resolver};
+use super::tls::Secured;
 use super::transport::{Tcp, Watched};
 use super::url::literal;
 use crate::error::Status;
@@ -29,6 +31,7 @@ const RECORD_BYTES: usize = 16 * 1024;
 /// What all connections of a client share.
 pub(super) struct Shared {
     pub(super) resolver: Resolver,
+    pub(super) tls: Arc<ClientConfig>,
     pub(super) connect_timeout: Duration,
     pub(super) opened: AtomicU64,
 }
@@ -36,12 +39,11 @@ pub(super) struct Shared {
 /// ureq's way to our sockets.
 pub(super) struct Door {
     shared: Arc<Shared>,
-    tls: RustlsConnector,
 }
 
 impl Door {
     pub(super) fn new(shared: Arc<Shared>) -> Door {
-        Door { shared, tls: RustlsConnector::default() }
+        Door { shared }
     }
 
     fn open(&self, details: &ConnectionDetails) -> Result<Box<dyn Transport>, Error> {
@@ -53,8 +55,10 @@ impl Door {
             return Ok(transport);
         }
         note(|call| call.stage = Stage::Tls)?;
-        let secured = self.tls.connect(details, Some(transport))?;
-        Ok(secured.ok_or(Error::ConnectionFailed)?.boxed())
+        let host = details.uri.host().unwrap_or_default();
+        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        let secured = Secured::new(Arc::clone(&self.shared.tls), host, transport, buffers, details.timeout)?;
+        Ok(Box::new(secured))
     }
 
     /// A connection to the host through the proxy, which is reached through this door itself.

@@ -1,11 +1,8 @@
 //! Errors for people: the host, what the call was busy with, and a reason in our own words. ureq's and rustls' texts quote
 //! addresses and headers, so none of them is passed on.
 
-use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
-
-use rustls::{AlertDescription, CertificateError};
 
 use super::ongoing::{Cause, Ongoing, Stage};
 use super::resolve::is_exhaustion;
@@ -16,7 +13,8 @@ pub(super) fn explain(call: &Ongoing, error: ureq::Error, host: &str, connect_ti
     // `Error::retry` takes Tls for a certificate that stays wrong; a handshake that the network broke may succeed next time.
     let broken_handshake = call.cause.is_none()
         && call.stage == Stage::Tls
-        && matches!(&error, ureq::Error::Io(error) if tls_reason(error).is_none());
+        && call.refused.is_none()
+        && matches!(&error, ureq::Error::Io(_));
     let peer = if call.at_proxy { format!("the proxy for {host}") } else { host.to_owned() };
     let (status, text) = match &call.cause {
         Some(Cause::Stopped) => (Status::Cancelled, format!("stopped while {} {peer}", doing(call))),
@@ -60,7 +58,7 @@ fn doing(call: &Ongoing) -> &'static str {
 fn classify(call: &Ongoing, error: ureq::Error) -> (Status, String) {
     match (call.stage, error) {
         (_, ureq::Error::Io(error)) if is_exhaustion(&error) => (Status::Resource, exhausted(&error)),
-        (Stage::Tls, ureq::Error::Io(error)) => tls_broken(&error),
+        (Stage::Tls, ureq::Error::Io(_)) => tls_broken(call),
         (Stage::Tls, _) => (Status::Tls, "failed the TLS handshake".into()),
         (Stage::Tunnel, ureq::Error::ConnectProxyFailed(reason)) => {
             // ureq's text holds the status as digits, and nothing else that is ours to repeat.
@@ -72,11 +70,11 @@ fn classify(call: &Ongoing, error: ureq::Error) -> (Status, String) {
             }
         }
         (Stage::Tunnel, _) => (Status::Proxy, "failed to open a tunnel".into()),
-        (_, ureq::Error::Io(error)) => broken(&error, false, call.answered),
+        (_, ureq::Error::Io(error)) => broken(call, &error, false),
         (_, ureq::Error::LargeResponseHeader(..)) => (Status::Protocol, "sent a header that is too long".into()),
         // Half a line is no valid HTTP either, but the other half was lost on the way.
         (_, ureq::Error::Protocol(_) | ureq::Error::BodyStalled) if call.ended => {
-            broken(&ErrorKind::UnexpectedEof.into(), false, call.answered)
+            broken(call, &ErrorKind::UnexpectedEof.into(), false)
         }
         (_, ureq::Error::Protocol(_) | ureq::Error::BodyStalled) => {
             (Status::Protocol, "sent what is not valid HTTP".into())
@@ -86,12 +84,12 @@ fn classify(call: &Ongoing, error: ureq::Error) -> (Status, String) {
 }
 
 /// What an I/O error says once a connection stands.
-pub(super) fn broken(error: &io::Error, tls: bool, answered: bool) -> (Status, String) {
-    let when = if answered { "in the middle of its answer" } else { "without an answer" };
+pub(super) fn broken(call: &Ongoing, error: &io::Error, tls: bool) -> (Status, String) {
+    let when = if call.answered { "in the middle of its answer" } else { "without an answer" };
     match error.kind() {
         _ if is_exhaustion(error) => (Status::Resource, exhausted(error)),
-        _ if tls_reason(error).is_some() => tls_broken(error),
-        ErrorKind::UnexpectedEof if tls && answered => {
+        _ if call.refused.is_some() => tls_broken(call),
+        ErrorKind::UnexpectedEof if tls && call.answered => {
             (Status::Io, "closed the connection without saying that the answer is whole".into())
         }
         ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => (Status::Io, format!("closed the connection {when}")),
@@ -124,34 +122,9 @@ fn code(error: &io::Error) -> String {
     error.raw_os_error().map(|code| format!(" (system error {code})")).unwrap_or_default()
 }
 
-fn tls_broken(error: &io::Error) -> (Status, String) {
-    match tls_reason(error) {
+fn tls_broken(call: &Ongoing) -> (Status, String) {
+    match call.refused {
         Some(reason) => (Status::Tls, format!("failed the TLS handshake: {reason}")),
         None => (Status::Tls, "broke off the TLS handshake".into()),
     }
-}
-
-fn tls_reason(error: &io::Error) -> Option<&'static str> {
-    let error: &(dyn StdError + 'static) = error.get_ref()?;
-    Some(match error.downcast_ref::<rustls::Error>()? {
-        rustls::Error::InvalidCertificate(reason) => match reason {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate has expired",
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                "its certificate is not valid yet (or the clock of this machine is wrong)"
-            }
-            CertificateError::Revoked => "its certificate was revoked",
-            CertificateError::UnknownIssuer => "its certificate comes from an authority that is not trusted",
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                "its certificate is for another host"
-            }
-            _ => "its certificate is not valid",
-        },
-        rustls::Error::InvalidMessage(_) => "it does not speak TLS",
-        rustls::Error::PeerIncompatible(_) => "it speaks no version of TLS that is safe",
-        rustls::Error::AlertReceived(AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion) => {
-            "it speaks no version of TLS that is safe"
-        }
-        rustls::Error::AlertReceived(_) => "it refused",
-        _ => "it does not keep to the protocol",
-    })
 }

@@ -1,6 +1,6 @@
 //! The only door to the network: one request, one answer, and every fault of the way named.
 //!
-//! HTTP/1.1, the pool and TLS are ureq's; everything that waits is ours, so that a deadline, a stall limit and a stop reach the
+//! HTTP/1.1 and the pool are ureq's, TLS is rustls'; everything that waits is ours, so that a deadline, a stall limit and a stop reach the
 //! look-up, the connect, TLS, the request, the head and the body. No call starts a thread, a kept-alive one costs three system
 //! calls (a look whether the connection is still good, one send, one receive), and no message holds more of an address than host
 //! and port.
@@ -8,7 +8,8 @@
 //! - `url`: addresses, read strictly. `address`: which of them are on the public internet.
 //! - `stop`: the token that ends one call from another thread.
 //! - `proxy`: which proxy is used.
-//! - `resolve`: names to addresses. `connect`: addresses to one socket. `door`: both, a proxy's tunnel and TLS as ureq's connector.
+//! - `resolve`: names to addresses. `connect`: addresses to one socket. `tls`: a socket secured. `door`: all of them and a
+//!   proxy's tunnel as ureq's connector.
 //! - `ongoing`: the call that this thread is in, and its notes. `transport`: the socket that looks there before it waits.
 //! - `reply`: the answer. `fault`: what went wrong, for people.
 //!
@@ -26,18 +27,17 @@ mod resolve;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod transport;
 mod url;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::CertificateDer;
 use ureq::config::Config;
 use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, header};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, AsSendBody, Proxy};
 
 use self::door::{Door, NoLookup, Shared};
@@ -60,7 +60,6 @@ const MAX_REQUEST_HEAD_BYTES: usize = OUTPUT_BYTES - 1024;
 const MAX_IDLE: usize = 64;
 /// Looks are seconds apart; a server that closes earlier is noticed when its connection is taken.
 const MAX_IDLE_AGE: Duration = Duration::from_secs(30);
-const MAX_CA_FILE_BYTES: u64 = 16 * 1024 * 1024;
 const MAX_TIMEOUT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// How a client speaks to the network.
@@ -186,14 +185,11 @@ impl Http {
         let user_agent =
             user_agent.ok_or_else(|| Error::invalid("user_agent must be 1 to 256 characters of visible ASCII"))?;
         let proxy = settings.proxy.resolve(|name| std::env::var(name).ok())?;
-        let roots = match &settings.ca_file {
-            Some(path) => Some(read_roots(path)?),
-            None => None,
-        };
+        let tls = tls::config(settings.ca_file.as_deref())?;
         let connect_timeout = settings.connect_timeout.clamp(Duration::from_millis(1), MAX_TIMEOUT);
-        let shared = Arc::new(Shared { resolver: Resolver::system(), connect_timeout, opened: AtomicU64::new(0) });
+        let shared = Arc::new(Shared { resolver: Resolver::system(), tls, connect_timeout, opened: AtomicU64::new(0) });
         let agent = || {
-            let config = config(settings, proxy.clone(), roots.clone());
+            let config = config(settings, proxy.clone());
             Agent::with_parts(config, Door::new(Arc::clone(&shared)), NoLookup)
         };
         let (any, public) = (agent(), agent());
@@ -299,15 +295,10 @@ impl Http {
     }
 }
 
-fn config(settings: &Settings, proxy: Option<Proxy>, roots: Option<RootCerts>) -> Config {
-    let mut tls = TlsConfig::builder();
-    if let Some(roots) = roots {
-        tls = tls.root_certs(roots);
-    }
+fn config(settings: &Settings, proxy: Option<Proxy>) -> Config {
     // ureq has no timeout of its own here: each would start a thread per look-up, and ours bound more than its do.
     Agent::config_builder()
         .proxy(proxy)
-        .tls_config(tls.build())
         .user_agent(settings.user_agent.as_str())
         .accept_encoding("identity")
         .http_status_as_error(false)
@@ -359,30 +350,3 @@ const FRAMING: &[HeaderName] = &[
     header::ACCEPT_ENCODING,
     header::USER_AGENT,
 ];
-
-fn read_roots(path: &Path) -> Result<RootCerts> {
-    use std::io::Read;
-    let unreadable = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::invalid("ca_file cannot be read: there is no such file"),
-        kind => Error::invalid(format!("ca_file cannot be read: {kind}")),
-    };
-    let mut pem = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_CA_FILE_BYTES).read_to_end(&mut pem))
-        .map_err(unreadable)?;
-    let mut store = rustls::RootCertStore::empty();
-    let mut roots: Vec<Certificate<'static>> = Vec::new();
-    for item in parse_pem(&pem) {
-        let item = item.map_err(|_| Error::invalid("ca_file is not a valid PEM file"))?;
-        if let PemItem::Certificate(certificate) = item {
-            // A system's bundle may hold a few that rustls does not take.
-            if store.add(CertificateDer::from(certificate.der())).is_ok() {
-                roots.push(certificate);
-            }
-        }
-    }
-    if roots.is_empty() {
-        return Err(Error::invalid("ca_file holds no certificate that can be used as a root"));
-    }
-    Ok(RootCerts::from(roots))
-}

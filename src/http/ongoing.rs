@@ -69,6 +69,8 @@ pub(super) struct Ongoing {
     pub(super) answered: bool,
     /// The peer ended the connection while an answer was awaited.
     pub(super) ended: bool,
+    /// Why TLS could not go on, as the end of a sentence.
+    pub(super) refused: Option<&'static str>,
     pub(super) cause: Option<Cause>,
 }
 
@@ -92,6 +94,7 @@ impl Ongoing {
             waiting: false,
             answered: false,
             ended: false,
+            refused: None,
             cause: None,
         }
     }

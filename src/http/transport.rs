@@ -171,7 +171,7 @@ impl<T: Transport> Transport for Watched<T> {
             Ok(false) => call.ended = true,
             // ureq takes a broken connection for the end of a body without a length.
             Err(Error::Io(error)) if call.answered && call.cause.is_none() && call.stage == Stage::Exchange => {
-                let (status, what) = super::fault::broken(error, self.0.is_tls(), true);
+                let (status, what) = super::fault::broken(call, error, self.0.is_tls());
                 call.cause = Some(Cause::Fault(status, what));
             }
             Err(_) => {}
