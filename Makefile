@@ -36,7 +36,7 @@ tool: ## the command line, into build/bin
 
 # Two commands: with all crate types in one build cargo silently drops link-time optimisation.
 lib: ## the full library, shared and static, into build/lib
-	@$(call library,$(BUILD)/lib,)
+	@$(call library,$(BUILD)/lib,--features journal)
 
 lib-lean: ## the library without optional features, into build/lib-lean
 	@$(call library,$(BUILD)/lib-lean,)
@@ -67,6 +67,7 @@ bench: lib ## cost of a fetch beside libcurl and a raw socket, and of reading a 
 lint: ## formatting and lints, as CI runs them
 	@$(CARGO) fmt --check
 	@$(CARGO) clippy --quiet --all-targets --features cli,header -- -D warnings
+	@$(CARGO) clippy --quiet --lib -- -D warnings
 
 clean: ## everything that was built
 	@$(CARGO) clean

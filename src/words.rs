@@ -1,5 +1,7 @@
 //! Words from outside, before they stand in a message or in a line of the log.
 
+use std::io;
+
 /// A text from outside, fit for one line of a log or a terminal: no line ends, no escape sequences, no characters that
 /// turn the direction of what follows.
 pub(crate) fn one_line(text: &str, limit: usize) -> String {
@@ -61,6 +63,26 @@ pub(crate) fn without_secrets(text: &str, key: &str) -> String {
         kept.push_str(&word[bare.len()..]);
     }
     kept
+}
+
+/// Why the system refused something with a file.
+pub(crate) fn of_disk(error: &io::Error) -> String {
+    let why = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "no space is left",
+        io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only",
+        io::ErrorKind::PermissionDenied => "permission denied",
+        io::ErrorKind::NotFound => "the folder does not exist",
+        io::ErrorKind::NotADirectory => "a part of the path is not a folder",
+        io::ErrorKind::InvalidFilename => "the name is too long or not allowed",
+        io::ErrorKind::InvalidInput => "the path holds a NUL",
+        io::ErrorKind::IsADirectory => "the path is a folder",
+        io::ErrorKind::FileTooLarge => "the file is larger than the system allows",
+        _ => match error.raw_os_error() {
+            Some(number) => return format!("system error {number}"),
+            None => "the system refused",
+        },
+    };
+    why.to_owned()
 }
 
 #[cfg(test)]

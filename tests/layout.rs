@@ -10,7 +10,7 @@ const FLOORS: &[&[&str]] = &[
     &["capi"],
     &["client", "api", "wait", "options", "reference", "calls", "submits"],
     &["image"],
-    &["poll", "dialect", "http"],
+    &["poll", "dialect", "http", "journal"],
     &["task", "error", "picture", "log", "words"],
 ];
 

@@ -40,6 +40,8 @@ done
 
 export IMGTASK_LIB_DIR=$PWD/build/lib IMGTASK_LIBRARY=$PWD/build/lib/libimgtask.so IMGTASK_COMMAND=$PWD/build/bin/imgtask
 step rust 1500 "${CARGO:-cargo}" test --quiet --no-fail-fast --features cli,header -- --show-output
+# What a feature that is off answers.
+step lean 600 "${CARGO:-cargo}" test --quiet --lib journal::off
 step shipped 600 "${CARGO:-cargo}" test --quiet --features cli,header --test abi -- --ignored shipped
 # What reading costs in memory is told by the whole process: one test at a time, and no other.
 step memory 300 "${CARGO:-cargo}" test --quiet --features cli,header --lib -- --ignored --test-threads=1 a_body_of_14_megabytes a_million_objects
@@ -54,7 +56,7 @@ leaks() {
   ! grep -aiEn "$secret" "$@"
 }
 export -f leaks
-step secrets 60 bash -c 'leaks "$@"' leaks "$log"/rust "$log"/shipped "$log"/python
+step secrets 60 bash -c 'leaks "$@"' leaks "$log"/rust "$log"/lean "$log"/shipped "$log"/python
 
 # A step that broke without a failed test to show for it counts as one.
 [ "$broken" -gt 0 ] && [ "$failed" -eq 0 ] && failed=$broken

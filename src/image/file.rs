@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result, Status};
+use crate::words;
 
 /// A file in the making: private, in the target's folder, gone when dropped.
 pub(crate) struct NewFile {
@@ -78,24 +79,7 @@ fn exists(target: &Path) -> Error {
 
 /// An error of the disk in words.
 fn failed(what: &str, target: &Path, error: &io::Error) -> Error {
-    let why = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "no space is left",
-        io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only",
-        io::ErrorKind::PermissionDenied => "permission denied",
-        io::ErrorKind::NotFound => "the folder does not exist",
-        io::ErrorKind::NotADirectory => "a part of the path is not a folder",
-        io::ErrorKind::InvalidFilename => "the name is too long or not allowed",
-        io::ErrorKind::InvalidInput => "the path holds a NUL",
-        io::ErrorKind::IsADirectory => "the path is a folder",
-        io::ErrorKind::FileTooLarge => "the file is larger than the system allows",
-        _ => match error.raw_os_error() {
-            Some(number) => {
-                return Error::new(Status::File, format!("cannot {what} {target:?}: system error {number}"));
-            }
-            None => "the system refused",
-        },
-    };
-    Error::new(Status::File, format!("cannot {what} {target:?}: {why}"))
+    Error::new(Status::File, format!("cannot {what} {target:?}: {}", words::of_disk(error)))
 }
 
 /// The temporary file was private; the finished one gets the mode that any new file of this process has.
