@@ -33,7 +33,7 @@ mod header {
     const FIRST_ITEM: &str = "/* items */";
 
     /// Where C names come from, in the order of the header.
-    const SOURCES: [&str; 10] = [
+    const SOURCES: [&str; 14] = [
         "src/error.rs",
         "src/task.rs",
         "src/log.rs",
@@ -44,10 +44,14 @@ mod header {
         "src/capi/blocking.rs",
         "src/capi/task.rs",
         "src/capi/bytes.rs",
+        "src/fleet/job.rs",
+        "src/fleet/event.rs",
+        "src/capi/job.rs",
+        "src/capi/event.rs",
     ];
 
     /// The header from top to bottom: each section's title and what stands in it.
-    const SECTIONS: [(&str, &[&str]); 6] = [
+    const SECTIONS: [(&str, &[&str]); 8] = [
         (
             "Library",
             &[
@@ -99,6 +103,28 @@ mod header {
                 "imgtask_client_cancel_task",
                 "imgtask_client_download",
                 "imgtask_client_download_file",
+            ],
+        ),
+        (
+            "Jobs, on threads of the library",
+            &[
+                "imgtask_goal",
+                "imgtask_job",
+                "imgtask_client_start",
+                "imgtask_client_stop",
+                "imgtask_client_pending",
+                "imgtask_client_resume",
+                "imgtask_client_forget",
+            ],
+        ),
+        (
+            "Events",
+            &[
+                "imgtask_event_kind",
+                "imgtask_event",
+                "imgtask_client_next_event",
+                "imgtask_event_clear",
+                "imgtask_client_event_fd",
             ],
         ),
         (

@@ -69,6 +69,35 @@ layout! {
         gate_per_minute 112 96,
         threads 116 100,
     }
+    imgtask_job 80 48 {
+        struct_size 0 0,
+        request_json 8 4,
+        task_ref 16 8,
+        task 24 12,
+        path 32 16,
+        label 40 20,
+        user_data 48 24,
+        image_index 56 28,
+        goal 64 32,
+        flags 68 36,
+        timeout_ms 72 40,
+        max_side 76 44,
+    }
+    imgtask_event 88 56 {
+        struct_size 0 0,
+        image_index 8 4,
+        op 16 8,
+        user_data 24 16,
+        label 32 20,
+        task 40 24,
+        bytes 48 28,
+        error 56 32,
+        internal 64 36,
+        kind 72 40,
+        goal 76 44,
+        status 80 48,
+        reserved 84 52,
+    }
     imgtask_task_info 144 96 {
         struct_size 0 0,
         image_count 8 4,

@@ -60,6 +60,9 @@
 /** For timeout_ms: the time that the options or the provider say; for imgtask_client_close: as long as it takes. */
 #define IMGTASK_TIMEOUT_DEFAULT 0xFFFFFFFFu
 
+/** For imgtask_job.image_index: every image of the task. */
+#define IMGTASK_ALL_IMAGES SIZE_MAX
+
 /** A struct with its size set and all else zero, in C: imgtask_client_options options = IMGTASK_INIT(imgtask_client_options);
  *  In C++ the struct is set up in two steps: imgtask_client_options options = {}; options.struct_size = sizeof options; */
 #ifndef __cplusplus
@@ -417,7 +420,10 @@ typedef struct imgtask_client_options {
     const char *proxy_url;
     /** PEM file of the trusted roots. Default: the bundled ones. */
     const char *ca_file;
-    /** File of the journal. This version has none: leave it NULL, anything else is UNSUPPORTED. */
+    /**
+     * File of the journal, in UTF-8 on every system: outstanding jobs survive a crash, and imgtask_client_resume brings them back.
+     * One client at a time has it. Default: none. UNSUPPORTED in a build without journal (`make lib-lean`).
+     */
     const char *journal_path;
     /** Milliseconds for one connect, TLS included. Default 5,000. */
     uint32_t connect_timeout_ms;
@@ -434,11 +440,14 @@ typedef struct imgtask_client_options {
      * Default: the provider's pace, slower as a task grows older.
      */
     uint32_t poll_interval_ms;
-    /** The service's limit of requests a minute. This version keeps no count: it obeys what the service answers. Leave 0. */
+    /**
+     * The service's limit of requests a minute for this key, of which 90 % are used. Default: the provider's; where it names none,
+     * what it turns out to bear: 300 at first, 900 at most. On loopback, blocking calls do not wait for a limit nobody gave.
+     */
     uint32_t max_requests_per_minute;
-    /** Threads of ours at most. This version has blocking calls only, which need none. Leave 0. */
+    /** Threads that work on jobs at most; more than 64 are 64. Default 8. Blocking calls need none. */
     uint32_t max_workers;
-    /** Work accepted and not yet delivered, at most. This version has blocking calls only. Leave 0. */
+    /** Jobs accepted and not yet finally delivered, at most. Default 100,000. */
     size_t max_pending;
     /** Longest answer that is read, in bytes. Default 67,108,864 (64 MiB). */
     uint64_t max_response_bytes;
@@ -468,7 +477,8 @@ typedef struct imgtask_client_options {
  * @param error    receives why, or NULL.
  * @return OK; NULL_ARGUMENT; INVALID_ARGUMENT for an option that cannot be used: an unknown provider, a bad base_url, a key
  *         that is missing (the message names its environment variable) or holds control characters; INVALID_UTF8;
- *         UNSUPPORTED for a journal, or for fields of a newer header that this library does not know; RESOURCE.
+ *         UNSUPPORTED for a journal in a build without one, or for fields of a newer header that this library does not know;
+ *         JOURNAL when the journal cannot be used: the message says why and where; RESOURCE.
  */
 IMGTASK_API
 IMGTASK_NODISCARD
@@ -492,7 +502,7 @@ imgtask_status imgtask_client_set_key(imgtask_client *client,
 
 /**
  * Ends every blocking call in flight within a tenth of a second: with CANCELLED, a submit whose request is on its way with
- * SUBMIT_UNKNOWN. The client stays usable, and the tasks stay with the service.
+ * SUBMIT_UNKNOWN. A wait for an event ends, too; jobs go on. The client stays usable, and the tasks stay with the service.
  *
  * @param client  the client.
  * @return OK; NULL_ARGUMENT; WRONG_PROCESS; BUSY.
@@ -503,12 +513,13 @@ IMGTASK_API
 imgtask_status imgtask_client_interrupt(imgtask_client *client);
 
 /**
- * Refuses new calls with CLOSED, ends those in flight as imgtask_client_interrupt does and waits for them to return. May be
- * called again, to wait on.
+ * Refuses new calls and jobs with CLOSED, ends calls in flight as imgtask_client_interrupt does, ends every job, and waits for the
+ * calls to return and the threads to leave. May be called again, to wait on. Events can still be taken: every job gets its FINAL
+ * one, mostly CANCELLED. The journal keeps such jobs for the next start.
  *
  * @param client      the client.
  * @param timeout_ms  milliseconds to wait at most; 0 does not wait; IMGTASK_TIMEOUT_DEFAULT waits as long as it takes.
- * @return OK when no call runs any more; TIMEOUT when one still does; NULL_ARGUMENT; WRONG_PROCESS; BUSY.
+ * @return OK when no call and no thread runs any more; TIMEOUT when one still does; NULL_ARGUMENT; WRONG_PROCESS; BUSY.
  *
  * Any thread, while other calls run. The client must still be freed.
  */
@@ -531,11 +542,11 @@ void imgtask_client_free(imgtask_client *client);
 typedef struct imgtask_stats {
     /** Set to sizeof(imgtask_stats) before the call. */
     size_t struct_size;
-    /** Work accepted and not yet delivered. 0 in this version. */
+    /** Jobs accepted whose FINAL event was not taken yet. */
     size_t pending;
-    /** Calls running now. */
+    /** Calls running now, those of jobs included. */
     size_t in_flight;
-    /** Events waiting to be taken. 0 in this version. */
+    /** Events waiting to be taken. */
     size_t events_waiting;
     /** Status requests sent. */
     uint64_t looks;
@@ -549,17 +560,17 @@ typedef struct imgtask_stats {
     uint64_t bytes_received;
     /** Connections opened. */
     uint64_t connections_opened;
-    /** Milliseconds until the next request is allowed. 0 in this version. */
+    /** Milliseconds until the next request is allowed. */
     int64_t gate_wait_ms;
-    /** Milliseconds that looking at every outstanding task once takes, 0 unknown. 0 in this version. */
+    /** Milliseconds that looking at every watched task once takes, 0 without any. */
     int64_t sweep_ms;
-    /** Half of the outstanding tasks were looked at within so many milliseconds, -1 unknown. -1 in this version. */
+    /** Half of the watched tasks were looked at within so many milliseconds, -1 unknown. */
     int64_t staleness_p50_ms;
-    /** 95 % of the outstanding tasks were looked at within so many milliseconds, -1 unknown. -1 in this version. */
+    /** 95 % of the watched tasks were looked at within so many milliseconds, -1 unknown. */
     int64_t staleness_p95_ms;
-    /** Requests a minute that the client allows itself now, 0 unlimited. 0 in this version. */
+    /** Requests a minute that the client allows itself now. */
     uint32_t gate_per_minute;
-    /** Threads of ours that live now. A blocking call starts none, except short-lived helpers of a name look-up. */
+    /** Threads of ours that live now: those that work on jobs, and short-lived helpers of a name look-up. */
     uint32_t threads;
 } imgtask_stats;
 
@@ -596,7 +607,9 @@ enum imgtask_flag
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-    /** imgtask_client_download_file: an existing file stays as it is, and the call ends in FILE. */
+    /** imgtask_job, imgtask_client_resume: PROGRESS events on the way. */
+    IMGTASK_FLAG_PROGRESS = 1,
+    /** imgtask_client_download_file, imgtask_job: an existing file stays as it is, and the call or job ends in FILE. */
     IMGTASK_FLAG_NO_REPLACE = 2,
     /** imgtask_bytes_decode: bottom row first. */
     IMGTASK_FLAG_FLIP_Y = 4,
@@ -751,6 +764,271 @@ imgtask_status imgtask_client_download_file(imgtask_client *client,
                                             uint32_t flags,
                                             imgtask_bytes **out_info,
                                             imgtask_error **error);
+
+/* ====================================================================================================
+ * Jobs, on threads of the library
+ * ==================================================================================================== */
+
+/**
+ * How far a job goes. Each goal holds the ones before it, as far as they are needed.
+ */
+enum imgtask_goal
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /** The service has accepted the request and named a task. */
+    IMGTASK_GOAL_SUBMITTED = 1,
+    /** The task was looked at once. */
+    IMGTASK_GOAL_LOOKED = 2,
+    /** The task is final. */
+    IMGTASK_GOAL_FINISHED = 3,
+    /** The image's bytes are here. */
+    IMGTASK_GOAL_BYTES = 4,
+    /** The image's pixels are here. */
+    IMGTASK_GOAL_PIXELS = 5,
+    /** The image is in a file. */
+    IMGTASK_GOAL_FILE = 6,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum imgtask_goal imgtask_goal;
+#else
+typedef uint32_t imgtask_goal;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Work to be done without blocking: where it begins, how far it goes. Start from IMGTASK_INIT(imgtask_job) and set one of
+ * request_json, task_ref and task, and the goal; zero means the default for the rest. Everything is copied before
+ * imgtask_client_start returns.
+ */
+typedef struct imgtask_job {
+    /** sizeof(imgtask_job); IMGTASK_INIT sets it. */
+    size_t struct_size;
+    /** Begin with a submit of this request: the provider's own JSON object. */
+    const char *request_json;
+    /** Begin with a task that exists: its id, or the poll address the service gave; as for imgtask_client_fetch. */
+    const char *task_ref;
+    /** Begin with a task as it was seen; a final one is downloaded without another look. May be freed after the call. */
+    const imgtask_task *task;
+    /**
+     * IMGTASK_GOAL_FILE: where the image goes, in UTF-8 on every system. "{id}", "{index}" and "{ext}" are filled in: the task's
+     * id as a safe name, the image's place, the extension of the type that the bytes have. The folder must exist.
+     */
+    const char *path;
+    /** Your name for it, at most 256 bytes. Comes back with every event, and from the journal after a restart. */
+    const char *label;
+    /** Your own pointer; comes back with every event of this process and is never looked at. */
+    void *user_data;
+    /**
+     * Which image, below imgtask_task_info.image_count, or IMGTASK_ALL_IMAGES: then each has an IMAGE event of its own, and a
+     * path needs "{index}".
+     */
+    size_t image_index;
+    /** An imgtask_goal: how far it goes. */
+    uint32_t goal;
+    /** 0 or bits: IMGTASK_FLAG_PROGRESS, IMGTASK_FLAG_NO_REPLACE. */
+    uint32_t flags;
+    /**
+     * Milliseconds to watch the task at most, from the start or from the accepted submit. 0 or IMGTASK_TIMEOUT_DEFAULT: the
+     * options' wait_timeout_ms, else the provider's.
+     */
+    uint32_t timeout_ms;
+    /** Leave 0: this version decodes no images. */
+    uint32_t max_side;
+} imgtask_job;
+
+/**
+ * Starts work that goes on by itself, on threads of the library. Never blocks for the network or the disk. The first job starts
+ * a thread, further ones as many as there is work for, at most max_workers.
+ *
+ * @param client  the client.
+ * @param job     what to do; copied.
+ * @param out_op  receives the job's number: never 0, below 2^53, never used again by this client. 0 on failure. May be NULL.
+ * @return OK: exactly one FINAL event will come, from imgtask_client_next_event; NULL_ARGUMENT; INVALID_ARGUMENT for what cannot
+ *         be a job (the log sink is told why); INVALID_UTF8; UNSUPPORTED for a goal, a flag or a field that this build does not
+ *         know, or a provider without submit; BUSY when max_pending jobs are accepted and not delivered; RESOURCE when the
+ *         system gives no thread; CLOSED; WRONG_PROCESS. Every other fault arrives as the job's FINAL event, with an error.
+ *
+ * Any thread. Several jobs may be about one task; each gets its own result.
+ */
+IMGTASK_API
+IMGTASK_NODISCARD
+imgtask_status imgtask_client_start(imgtask_client *client,
+                                    const imgtask_job *job,
+                                    uint64_t *out_op);
+
+/**
+ * Ends a job here; its task stays with the service (imgtask_client_cancel_task asks the service). Never blocks. The job still gets
+ * its one FINAL event: CANCELLED, or what it came to meanwhile.
+ *
+ * @param client  the client.
+ * @param op      the job's number.
+ * @return OK, also when its FINAL event waits to be taken already; UNKNOWN_OP for a number that was never given, or whose FINAL
+ *         event was taken; NULL_ARGUMENT; WRONG_PROCESS; BUSY from inside the log sink.
+ *
+ * Any thread.
+ */
+IMGTASK_API
+imgtask_status imgtask_client_stop(imgtask_client *client,
+                                   uint64_t op);
+
+/**
+ * Jobs accepted whose FINAL event was not taken yet.
+ *
+ * @param client  the client; NULL gives 0, and so does a child process after a fork.
+ * @return how many.
+ *
+ * Any thread.
+ */
+IMGTASK_API size_t imgtask_client_pending(imgtask_client *client);
+
+/**
+ * Takes up every task that the journal holds for this provider and base address. Each is told by a RESUMED event with its new op,
+ * its label and its task, and goes on to the goal it had. A submit whose answer was never seen ends in SUBMIT_UNKNOWN: the task may
+ * exist and be paid for. Entries that this client works on already do not come again. user_data is NULL for all of them.
+ *
+ * @param client     the client, with a journal_path.
+ * @param flags      0 or IMGTASK_FLAG_PROGRESS: progress events for all of them, also where the job had not asked for them.
+ * @param out_count  receives how many came back, 0 on failure. May be NULL.
+ * @param error      receives why, or NULL.
+ * @return OK; JOURNAL without a journal, or when it cannot be read; UNSUPPORTED for another flag; RESOURCE; CLOSED;
+ *         NULL_ARGUMENT; WRONG_PROCESS; BUSY.
+ *
+ * Reads the journal on the calling thread.
+ */
+IMGTASK_API
+imgtask_status imgtask_client_resume(imgtask_client *client,
+                                     uint32_t flags,
+                                     size_t *out_count,
+                                     imgtask_error **error);
+
+/**
+ * Drops a task from the journal: it does not come back after a restart. A job that is at work on it goes on.
+ *
+ * @param client    the client, with a journal_path.
+ * @param task_ref  as for imgtask_client_fetch.
+ * @param error     receives why, or NULL.
+ * @return OK; NOT_FOUND when the journal holds no such task; JOURNAL; INVALID_ARGUMENT; INVALID_UTF8; NULL_ARGUMENT;
+ *         WRONG_PROCESS; BUSY.
+ *
+ * Waits for the disk.
+ */
+IMGTASK_API
+imgtask_status imgtask_client_forget(imgtask_client *client,
+                                     const char *task_ref,
+                                     imgtask_error **error);
+
+/* ====================================================================================================
+ * Events
+ * ==================================================================================================== */
+
+/**
+ * What an event tells.
+ */
+enum imgtask_event_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /** The job is over; exactly one comes for each accepted job, and nothing of the job after it. */
+    IMGTASK_EVENT_KIND_FINAL = 1,
+    /** The task moved on. What was not taken yet is merged: the event tells of the last look. */
+    IMGTASK_EVENT_KIND_PROGRESS = 2,
+    /** One image of several is here. */
+    IMGTASK_EVENT_KIND_IMAGE = 3,
+    /** A job of the journal goes on; its other events follow. */
+    IMGTASK_EVENT_KIND_RESUMED = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum imgtask_event_kind imgtask_event_kind;
+#else
+typedef uint32_t imgtask_event_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Something that happened to a job. Clear it with imgtask_event_clear when you are done with it.
+ */
+typedef struct imgtask_event {
+    /** Set to sizeof(imgtask_event) before the call. */
+    size_t struct_size;
+    /** Which image it tells of, where it brings one. */
+    size_t image_index;
+    /** The job's number. */
+    uint64_t op;
+    /** The job's own pointer. */
+    void *user_data;
+    /** The job's label; good until the event is cleared. Never NULL in an event. */
+    const char *label;
+    /** The task as it is known, or NULL. Yours: set it to NULL to keep it through imgtask_event_clear. */
+    imgtask_task *task;
+    /** The image, or NULL. Yours. For IMGTASK_GOAL_FILE without data: what is known of the file. */
+    imgtask_bytes *bytes;
+    /** Why the job, or this image of it, failed; NULL when status is OK. Yours. */
+    imgtask_error *error;
+    /** The library's. Leave it alone. */
+    void *internal;
+    /** An imgtask_event_kind. */
+    uint32_t kind;
+    /** An imgtask_goal: how far the job has come, 0 nowhere. */
+    uint32_t goal;
+    /**
+     * FINAL: what the job came to, OK when it reached its goal. A task that failed is OK for IMGTASK_GOAL_FINISHED: its state
+     * says FAILED. IMAGE: what this image came to. OK otherwise.
+     */
+    imgtask_status status;
+    /** 0. */
+    uint32_t reserved;
+} imgtask_event;
+
+/**
+ * Takes the next event. Call it once a frame with 0, or on a thread of its own with IMGTASK_TIMEOUT_DEFAULT. It also tells the log
+ * sink what the workers had to say, on this thread. What the struct held before is overwritten, not freed: clear it first.
+ *
+ * @param client      the client.
+ * @param timeout_ms  milliseconds to wait for one: 0 never waits, IMGTASK_TIMEOUT_DEFAULT waits until there is one.
+ * @param inout       set its struct_size; the rest is filled. Zero when there is no event.
+ * @return OK: there is an event; NO_EVENT: none came in time; CANCELLED: it waited, and imgtask_client_interrupt was called;
+ *         CLOSED: the client was closed, and every event was taken; NULL_ARGUMENT; INVALID_ARGUMENT for a struct_size that is
+ *         not one; WRONG_PROCESS; BUSY from inside the log sink.
+ *
+ * Any thread, one at a time. Of each job: IMAGE and merged PROGRESS events where it asked for them, then one FINAL event, nothing
+ * after it. Events that nobody takes are kept: progress is merged, and no further bodies and images are fetched while 256 MiB of
+ * them wait.
+ */
+IMGTASK_API
+IMGTASK_NODISCARD
+imgtask_status imgtask_client_next_event(imgtask_client *client,
+                                         uint32_t timeout_ms,
+                                         imgtask_event *inout);
+
+/**
+ * Frees what is still in an event and zeroes it. Clearing a FINAL event tells the journal that it arrived: the job does not come back
+ * after a restart. (The CANCELLED that closing a client gives to its jobs does not: those come back.) Set task, bytes or error to NULL
+ * before it to keep them.
+ *
+ * @param event  an event that imgtask_client_next_event filled, or one that is zero but for its struct_size, or NULL. Good to be
+ *               filled again.
+ *
+ * Never waits for the disk. Also in the log sink, and after its client was freed.
+ */
+IMGTASK_API
+void imgtask_event_clear(imgtask_event *event);
+
+/**
+ * A descriptor that is readable while events wait, and after the client was closed: for epoll, asyncio, GLib. Make it part of your
+ * loop, and take events with a timeout of 0 until there is none.
+ *
+ * @param client  the client.
+ * @param out_fd  receives the descriptor, -1 on failure. The client's: neither read from it nor close it; gone when the client is freed.
+ * @return OK; UNSUPPORTED on Windows; RESOURCE; NULL_ARGUMENT; WRONG_PROCESS; BUSY.
+ */
+IMGTASK_API
+imgtask_status imgtask_client_event_fd(imgtask_client *client,
+                                       int *out_fd);
 
 /* ====================================================================================================
  * Task

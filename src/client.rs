@@ -7,24 +7,35 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use crate::api::Api;
-use crate::calls::{Calls, InFlight};
+use crate::calls::Calls;
 use crate::dialect::{Confidence, Dialect};
-use crate::error::{Error, Result, Status};
-use crate::http::{Http, Url};
-use crate::image::{self, Download, Inspector, NewFile, Sink};
+use crate::error::{Error, Result};
+use crate::fleet::{Event, Fleet, Job};
+use crate::image::{NewFile, Sink};
 use crate::log::{self, LogLevel};
 use crate::options::{self, Options, Setup};
 use crate::picture::{Picture, PictureInfo, SavedPicture};
-use crate::task::{Image, State, Task};
+use crate::task::Task;
 use crate::wait::Wait;
-
-/// Longest message that quotes a task's own words, characters.
-const MAX_WORDS: usize = 500;
 
 /// What a client has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Calls running now.
+    /// Jobs accepted whose final event was not taken yet.
+    pub pending: u64,
+    /// Events that wait to be taken.
+    pub events_waiting: u64,
+    /// Requests a minute that the client allows itself now.
+    pub gate_per_minute: u32,
+    /// Until the gate lets the next request through.
+    pub gate_wait: Duration,
+    /// How long it takes to look at every watched task once.
+    pub sweep: Duration,
+    /// Half of the watched tasks were looked at within this time, `None` when none was.
+    pub staleness_p50: Option<Duration>,
+    /// 95 % of the watched tasks were looked at within this time.
+    pub staleness_p95: Option<Duration>,
+    /// Calls running now, those of jobs included.
     pub in_flight: u64,
     /// Status requests sent.
     pub looks: u64,
@@ -70,9 +81,9 @@ pub struct Client {
 }
 
 struct Shared {
-    api: Api,
+    api: Arc<Api>,
     calls: Calls,
-    setup: Setup,
+    fleet: Fleet,
 }
 
 /// The built-in providers, the three documented ones first.
@@ -111,10 +122,9 @@ impl Client {
     /// # Errors
     /// `InvalidArgument` for an option that cannot be used; a missing key names its environment variable.
     pub fn create(options: &Options) -> Result<Client> {
-        let setup = Setup::new(options)?;
-        let http = Http::new(&setup.http)?;
-        let api = Api::new(&setup, http)?;
-        Ok(Client { shared: Arc::new(Shared { api, calls: Calls::default(), setup }) })
+        let api = Arc::new(Api::new(Setup::new(options)?)?);
+        let fleet = Fleet::new(Arc::clone(&api))?;
+        Ok(Client { shared: Arc::new(Shared { api, calls: Calls::default(), fleet }) })
     }
 
     /// Uses another key from the next request on: for short-lived tokens.
@@ -126,32 +136,114 @@ impl Client {
         self.shared.api.set_key(api_key)
     }
 
-    /// Ends every call in flight with `Cancelled`, also one blocked in the network; the client stays usable.
+    /// Ends every blocking call in flight with `Cancelled`, also one blocked in the network or waiting for an event. Jobs go on, and
+    /// the client stays usable.
     pub fn interrupt(&self) {
         self.shared.calls.interrupt();
+        self.shared.fleet.interrupt();
     }
 
-    /// Refuses new calls with `Closed`, ends those in flight and waits for them up to `timeout`.
+    /// Refuses new calls and jobs with `Closed`, ends those there are and waits for calls and workers up to `timeout`.
     ///
-    /// Returns whether all had ended. May be called again.
+    /// Returns whether all had ended. May be called again. Events can still be taken: every job gets its final one.
     pub fn close(&self, timeout: Duration) -> bool {
-        let ended = self.shared.calls.close(timeout);
-        self.shared.api.http.shutdown();
-        ended
+        let Shared { api, calls, fleet } = &*self.shared;
+        let started = Instant::now();
+        // Both first stop what they have, so neither waits for the other.
+        fleet.close(Duration::ZERO);
+        let ended = calls.close(timeout);
+        api.http.shutdown();
+        fleet.close(timeout.saturating_sub(started.elapsed())) && ended
     }
 
-    /// What this client has done so far.
+    /// Starts work that runs on its own: from a request, a reference or a task up to the job's goal. Gives the job's number.
+    ///
+    /// Never waits for the network or the disk. Exactly one event of the kind `Final` follows, whatever happens; see
+    /// [`Client::next_event`]. The first job starts a thread, further ones up to `max_workers`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for what cannot be a job, `Unsupported`, `Busy` at `max_pending`, `Closed`, `Resource`. Everything else
+    /// arrives as the job's final event.
+    pub fn start(&self, job: Job) -> Result<u64> {
+        let started = self.shared.fleet.start(job);
+        if let Err(error) = &started {
+            self.shared.api.log.line(LogLevel::Warn, || format!("start: {}: {error}", error.status()));
+        }
+        started
+    }
+
+    /// Ends a job here; the task goes on at the service. Its final event still comes: `Cancelled`, or what it came to meanwhile.
+    ///
+    /// # Errors
+    /// `UnknownOp` for a number that no job has, or whose final event was taken.
+    pub fn stop(&self, op: u64) -> Result<()> {
+        self.shared.fleet.stop(op)
+    }
+
+    /// Takes the next event, and tells the log what the workers had to say. `None` when none came in time.
+    ///
+    /// `timeout`: zero never waits, `None` waits until there is an event. One thread at a time is meant to ask.
+    ///
+    /// # Errors
+    /// `Cancelled` when it waited and [`Client::interrupt`] was called; `Closed` after [`Client::close`] when every event was
+    /// taken.
+    pub fn next_event(&self, timeout: Option<Duration>) -> Result<Option<Event>> {
+        self.shared.fleet.next_event(timeout)
+    }
+
+    /// A descriptor that is readable while events wait or the client is closed, for epoll and its like. The client's own: neither
+    /// read from it nor close it.
+    ///
+    /// # Errors
+    /// `Unsupported` where the system has none; `Resource`.
+    pub fn event_fd(&self) -> Result<i32> {
+        self.shared.fleet.event_fd()
+    }
+
+    /// Takes up what the journal holds of this service and gives how many jobs came back. Each is told by an event of the kind
+    /// `Resumed`, and goes on to the goal it had; a submit whose answer was never seen ends in `SubmitUnknown`.
+    ///
+    /// # Errors
+    /// `Journal` without a journal, or when it cannot be read; `Closed`; `Resource`.
+    pub fn resume(&self, progress: bool) -> Result<usize> {
+        self.shared.fleet.resume(progress)
+    }
+
+    /// Drops a task from the journal: it does not come back. Waits for the disk.
+    ///
+    /// # Errors
+    /// `NotFound` when the journal has no such task; `InvalidArgument`; `Journal`.
+    pub fn forget(&self, task_ref: &str) -> Result<()> {
+        self.shared.fleet.forget(task_ref)
+    }
+
+    /// Jobs accepted whose final event was not taken yet.
+    pub fn pending(&self) -> usize {
+        self.shared.fleet.pending()
+    }
+
+    /// What this client has done so far, and what it is at. Costs a pass over all tasks that are watched.
     pub fn stats(&self) -> Stats {
-        let Shared { api, calls, .. } = &*self.shared;
+        let Shared { api, calls, fleet } = &*self.shared;
+        let outlook = fleet.outlook();
+        let now_ms = api.entrance.clock.now_ms();
+        let pace = api.entrance.pace();
         Stats {
-            in_flight: calls.len() as u64,
+            pending: outlook.pending as u64,
+            events_waiting: outlook.events_waiting as u64,
+            gate_per_minute: pace.gate.per_minute(now_ms),
+            gate_wait: Duration::from_millis(pace.gate.wait_ms(now_ms)),
+            sweep: Duration::from_millis(outlook.sweep_ms),
+            staleness_p50: outlook.staleness_p50_ms.map(Duration::from_millis),
+            staleness_p95: outlook.staleness_p95_ms.map(Duration::from_millis),
+            in_flight: (calls.len() + outlook.in_flight) as u64,
             looks: api.counters.looks.load(Relaxed),
             requests: api.counters.requests.load(Relaxed),
             rate_limited: api.counters.rate_limited.load(Relaxed),
             retries: api.http.retries(),
             bytes_received: api.counters.bytes_received.load(Relaxed),
             connections_opened: api.http.connections_opened(),
-            threads: api.http.helper_threads(),
+            threads: api.http.helper_threads() + outlook.threads as u64,
         }
     }
 
@@ -163,9 +255,11 @@ impl Client {
     /// `InvalidArgument` for a request that is no JSON object; `SubmitUnknown`; what the service answered.
     pub fn submit(&self, request_json: &str) -> Result<Task> {
         self.told("submit", || {
-            let call = self.shared.calls.enter()?;
-            let deadline = Instant::now() + self.shared.setup.submit_timeout;
-            self.shared.api.submit(request_json, &call.stop, deadline)
+            let Shared { api, calls, .. } = &*self.shared;
+            let call = calls.enter()?;
+            let outgoing = api.prepare(request_json)?;
+            let leave = api.admit(&call.stop, api.setup.request_timeout)?;
+            api.submit(&outgoing, &call.stop, Instant::now() + api.setup.submit_timeout, leave)
         })
     }
 
@@ -175,10 +269,15 @@ impl Client {
     /// `InvalidArgument` for a reference that is none; what the network or the service answered.
     pub fn fetch(&self, task_ref: &str) -> Result<Task> {
         self.told("fetch", || {
-            let call = self.shared.calls.enter()?;
-            let target = self.shared.api.target(task_ref)?;
-            let deadline = Instant::now() + self.shared.setup.request_timeout;
-            Ok(self.shared.api.look(&target, &call.stop, deadline)?.task)
+            let Shared { api, calls, .. } = &*self.shared;
+            let call = calls.enter()?;
+            let target = api.target(task_ref)?;
+            let now = Instant::now();
+            let leave = api.entrance.admit(&call.stop, now, api.setup.request_timeout);
+            let leave = leave.map_err(|kept| kept.error(api.title()).with_task_id(&target.id))?;
+            // The look's own time begins when it may be sent.
+            let deadline = api.entrance.clock.instant(leave.at_ms).max(now) + api.setup.request_timeout;
+            Ok(api.look(&target, &call.stop, deadline, leave)?.task)
         })
     }
 
@@ -200,14 +299,8 @@ impl Client {
         self.told("wait", || {
             let call = self.shared.calls.enter()?;
             let target = self.shared.api.target(task_ref)?;
-            let wait = Wait {
-                api: &self.shared.api,
-                timing: &self.shared.setup.timing,
-                request_timeout: self.shared.setup.request_timeout,
-                stop: &call.stop,
-                target: &target,
-            };
-            wait.run(timeout.unwrap_or(self.shared.setup.wait_timeout), on_look)
+            let wait = Wait { api: &self.shared.api, stop: &call.stop, target: &target };
+            wait.run(timeout.unwrap_or(self.shared.api.setup.wait_timeout), on_look)
         })
     }
 
@@ -219,8 +312,7 @@ impl Client {
         self.told("cancel", || {
             let call = self.shared.calls.enter()?;
             let target = self.shared.api.target(task_ref)?;
-            let deadline = Instant::now() + self.shared.setup.request_timeout;
-            self.shared.api.cancel(&target, &call.stop, deadline)
+            self.shared.api.cancel(&target, &call.stop, self.shared.api.setup.request_timeout)
         })
     }
 
@@ -232,7 +324,7 @@ impl Client {
     /// no better link, and what the network answered.
     pub fn download(&self, task: &Task, image_index: usize) -> Result<Picture> {
         let mut data = Vec::new();
-        let info = self.fetch_image(task, image_index, &mut data)?;
+        let info = self.retrieve(task, image_index, &mut data)?;
         Ok(Picture { data, info })
     }
 
@@ -246,23 +338,13 @@ impl Client {
     pub fn download_file(&self, task: &Task, image_index: usize, path: &Path, replace: bool) -> Result<SavedPicture> {
         let about = |error: Error| error.with_task_id(&task.id);
         let mut file = NewFile::create(path, replace).map_err(about)?;
-        let info = self.fetch_image(task, image_index, &mut file)?;
+        let info = self.retrieve(task, image_index, &mut file)?;
         Ok(SavedPicture { path: file.finish().map_err(about)?, info })
     }
 
-    fn fetch_image(&self, task: &Task, index: usize, sink: &mut dyn Sink) -> Result<PictureInfo> {
+    fn retrieve(&self, task: &Task, index: usize, sink: &mut dyn Sink) -> Result<PictureInfo> {
         let call = self.shared.calls.enter()?;
-        let Some(image) = task.images.get(index) else { return Err(self.no_such_image(task, index)) };
-        let fetched = match task.inline_text(image) {
-            Some(text) => self.take_inline(text, sink),
-            None => self.fetch_linked(task, image, &call, sink),
-        };
-        let log = &self.shared.api.log;
-        match &fetched {
-            Ok(info) => log.line(LogLevel::Info, || format!("download: {} bytes of task {}", info.len, task.id)),
-            Err(error) => log.line(LogLevel::Warn, || format!("download: {}: {error}", error.status())),
-        }
-        fetched.map_err(|error| error.with_task_id(&task.id))
+        self.shared.api.retrieve(task, index, &call.stop, sink)
     }
 
     /// Tells the log how a call about a task ended.
@@ -281,76 +363,4 @@ impl Client {
         self.shared.api.log.line(LogLevel::Error, || error.message().to_owned());
         self.close(Duration::ZERO);
     }
-
-    fn take_inline(&self, text: &str, sink: &mut dyn Sink) -> Result<PictureInfo> {
-        let (bytes, declared) = image::decode_inline(text, self.shared.setup.max_image_bytes)?;
-        let mut inspector = Inspector::new();
-        inspector.feed(&bytes)?;
-        sink.write(&bytes)?;
-        inspector.finish(declared, true)
-    }
-
-    /// Links expire, and a service mints a new one at every look: one that is refused is renewed once.
-    fn fetch_linked(&self, task: &Task, image: &Image, call: &InFlight, sink: &mut dyn Sink) -> Result<PictureInfo> {
-        let Shared { api, setup, .. } = &*self.shared;
-        let key = api.key();
-        let download = Download {
-            http: &api.http,
-            stop: &call.stop,
-            stall: setup.download_stall,
-            max_bytes: setup.max_image_bytes,
-            api: api.base.url_of_api(),
-            allow_private: setup.allow_private_images,
-            rebase: api.dialect.profile().read.images.rebase.as_deref(),
-            requests: &api.counters.requests,
-            bytes_received: &api.counters.bytes_received,
-            auth: api.image_auth(&key),
-        };
-        let expired = match download.fetch(&address(image.url())?, sink) {
-            Err(error) if error.status() == Status::LinkExpired => error,
-            result => return result,
-        };
-        // A synchronous answer may name no task that could be looked at.
-        let Ok(target) = api.target(if task.poll_ref.is_empty() { &task.id } else { &task.poll_ref }) else {
-            return Err(expired);
-        };
-        let fresh = match api.look(&target, &call.stop, Instant::now() + setup.request_timeout) {
-            Ok(look) => look.task,
-            Err(error) if error.status() == Status::Cancelled => return Err(error),
-            Err(_) => return Err(expired),
-        };
-        let renewed = fresh.images.iter().find(|fresh| fresh.source_index == image.source_index);
-        match renewed.map(|renewed| (fresh.inline_text(renewed), renewed.url())) {
-            Some((Some(text), _)) => {
-                sink.restart()?;
-                self.take_inline(text, sink)
-            }
-            Some((None, url)) if url != image.url() => {
-                sink.restart()?;
-                download.fetch(&address(url)?, sink)
-            }
-            _ => Err(expired),
-        }
-    }
-
-    fn no_such_image(&self, task: &Task, index: usize) -> Error {
-        let Task { id, state, images, failure, .. } = task;
-        let stands = match state {
-            State::Succeeded => "succeeded, but has no image",
-            State::Failed => "failed and has no image",
-            State::Cancelled => "was cancelled and has no image",
-            State::Expired => "has expired and has no image",
-            _ => "is not finished and has no image yet",
-        };
-        let (status, message) = match (images.len(), failure) {
-            (0, Some(failure)) => (Status::NoImage, format!("task {id} {stands}: {}", failure.message)),
-            (0, None) => (Status::NoImage, format!("task {id} {stands}")),
-            (count, _) => (Status::InvalidArgument, format!("no image {index}: task {id} has {count}")),
-        };
-        Error::new(status, self.shared.api.words(&message, MAX_WORDS)).with_task_id(id)
-    }
-}
-
-fn address(url: &str) -> Result<Url> {
-    Url::parse(url).map_err(|reason| Error::invalid(format!("the image's link cannot be used: {reason}")))
 }

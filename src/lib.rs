@@ -3,8 +3,8 @@
 //!
 //! This is the Rust face of it; `include/imgtask.h` is the C one. Start at [`Client`].
 //!
-//! Folders and who may know whom: `capi -> client -> image -> {poll, dialect, http, journal} -> {task, error}`. Never upward,
-//! never sideways between `poll`, `dialect`, `http` and `journal`.
+//! Folders and who may know whom: `capi -> client -> fleet -> api -> image -> {poll, dialect, http, journal} -> {task, error}`.
+//! Never upward, never sideways between `poll`, `dialect`, `http` and `journal`.
 
 mod api;
 mod calls;
@@ -13,23 +13,23 @@ mod capi;
 mod client;
 mod dialect;
 mod error;
+mod fleet;
 mod http;
 mod image;
-// Until the fleet uses it.
-#[allow(dead_code, unused_imports)]
 mod journal;
 mod log;
 mod options;
+mod panics;
 mod picture;
 mod poll;
-mod reference;
-mod submits;
 mod task;
+mod threads;
 mod wait;
 mod words;
 
 pub use client::{Client, ProviderInfo, Stats, providers};
 pub use error::{Error, Result, Retry, Status};
+pub use fleet::{Delivery, Event, EventKind, Goal, Images, Job, Source};
 pub use log::{LogLevel, LogSink};
 pub use options::Options;
 pub use picture::{Picture, PictureInfo, SavedPicture};

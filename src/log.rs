@@ -1,7 +1,11 @@
 //! Lines for whoever debugs: what was asked of whom and what came of it. Never a key, a link's query or a body.
 
-use std::fmt;
-use std::sync::Arc;
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{fmt, mem};
 
 use crate::task::Task;
 use crate::words::one_line;
@@ -27,26 +31,83 @@ pub enum LogLevel {
     Debug = 4,
 }
 
-/// Receives the lines, on the thread of the call that caused them.
+/// Receives the lines, on the thread of the call that caused them; those of jobs on the thread that asks for events.
 pub type LogSink = Arc<dyn Fn(LogLevel, &str) + Send + Sync>;
+
+/// Lines kept for delivery at most.
+const MAX_HELD: usize = 10_000;
+
+thread_local! {
+    /// Whether this thread is ours: it never runs what the host gave us.
+    static OURS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on the lines of this thread are held until a call delivers them.
+pub(crate) fn hold_lines_of_this_thread() {
+    OURS.set(true);
+}
 
 /// A sink and how much it wants.
 #[derive(Clone, Default)]
 pub(crate) struct Log {
     level: LogLevel,
     sink: Option<LogSink>,
+    held: Arc<Held>,
+}
+
+/// Lines of our own threads, until somebody lends a thread to tell them on.
+#[derive(Default)]
+struct Held {
+    any: AtomicBool,
+    lines: Mutex<VecDeque<(LogLevel, String)>>,
 }
 
 impl Log {
     pub(crate) fn new(level: LogLevel, sink: Option<LogSink>) -> Log {
-        Log { level, sink }
+        Log { level, sink, held: Arc::default() }
     }
 
     /// Tells a line, made only when somebody wants it. What a service put into it breaks no line and fills no disk.
     pub(crate) fn line(&self, level: LogLevel, text: impl FnOnce() -> String) {
         if let Some(sink) = self.sink.as_ref().filter(|_| level <= self.level) {
-            sink(level, &one_line(&text(), MAX_LINE));
+            let line = one_line(&text(), MAX_LINE);
+            if OURS.get() { self.held.keep(level, line) } else { sink(level, &line) }
         }
+    }
+
+    /// Whether lines are held.
+    pub(crate) fn holds_lines(&self) -> bool {
+        self.held.any.load(Acquire)
+    }
+
+    /// Tells the lines that are held.
+    pub(crate) fn deliver(&self) {
+        if !self.holds_lines() {
+            return;
+        }
+        let lines = mem::take(&mut *self.held.lock(|any| any.store(false, Release)));
+        if let Some(sink) = &self.sink {
+            for (level, line) in lines {
+                sink(level, &line);
+            }
+        }
+    }
+}
+
+impl Held {
+    fn keep(&self, level: LogLevel, line: String) {
+        let mut lines = self.lock(|any| any.store(true, Release));
+        // Whoever never asks loses the oldest.
+        if lines.len() >= MAX_HELD {
+            lines.pop_front();
+        }
+        lines.push_back((level, line));
+    }
+
+    fn lock(&self, then: impl FnOnce(&AtomicBool)) -> MutexGuard<'_, VecDeque<(LogLevel, String)>> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        then(&self.any);
+        lines
     }
 }
 

@@ -9,7 +9,7 @@ use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::http::{ProxyChoice, Scheme, Settings, Url};
 use crate::log::{Log, LogLevel, LogSink};
-use crate::poll::Timing;
+use crate::poll::{Limit, Timing};
 
 /// How a client is set up. Every 0, `None` and "" means the default.
 #[derive(Clone, Default)]
@@ -40,8 +40,15 @@ pub struct Options {
     pub wait_timeout_ms: u32,
     /// A fixed pace of looks in milliseconds instead of the dialect's. Not below 1,000 unless the API is on loopback.
     pub poll_interval_ms: u32,
-    /// The service's limit of requests a minute. This version keeps no count: it obeys what the service answers.
+    /// The service's limit of requests a minute, of which 90 % are used. Default: the dialect's; where it names none, what the
+    /// service turns out to bear (300 a minute at first, 900 at most).
     pub max_requests_per_minute: u32,
+    /// Threads that work on jobs, at most; more than 64 are 64. Default 8. None is started before the first job.
+    pub max_workers: u32,
+    /// Jobs accepted and not yet finally delivered, at most. Default 100,000.
+    pub max_pending: usize,
+    /// File of the journal, which keeps outstanding jobs through a crash. Default: none.
+    pub journal_path: Option<PathBuf>,
     /// Longest JSON body that is read, bytes. Default 64 MiB.
     pub max_response_bytes: u64,
     /// Longest image that is read, bytes. Default 64 MiB.
@@ -63,7 +70,13 @@ pub(crate) struct Setup {
     pub(crate) base: Url,
     pub(crate) key: String,
     pub(crate) http: Settings,
-    pub(crate) timing: Timing,
+    pub(crate) timing: Arc<Timing>,
+    pub(crate) limit: Limit,
+    /// Whether the caller gave the limit.
+    pub(crate) limit_is_told: bool,
+    pub(crate) max_workers: usize,
+    pub(crate) max_pending: usize,
+    pub(crate) journal_path: Option<PathBuf>,
     pub(crate) request_timeout: Duration,
     pub(crate) submit_timeout: Duration,
     pub(crate) look_stall: Duration,
@@ -78,6 +91,11 @@ pub(crate) struct Setup {
 const MEBIBYTE: u64 = 1024 * 1024;
 /// A client is used by a handful of threads at once; further connections are opened and closed.
 const MAX_IDLE_PER_HOST: usize = 8;
+/// Threads that work on jobs when nobody says, and at most.
+const WORKERS: usize = 8;
+const MAX_WORKERS: u32 = 64;
+/// Jobs that wait or run when nobody says.
+const MAX_PENDING: usize = 100_000;
 /// The longest key, user agent or address that is plausible.
 const MAX_TEXT_BYTES: usize = 8 * 1024;
 /// Nobody may look faster than this at a service that is not on this machine.
@@ -101,9 +119,14 @@ impl Setup {
                 },
                 ca_file: options.ca_file.clone().filter(|path| !path.as_os_str().is_empty()),
                 connect_timeout: ms_or(options.connect_timeout_ms, 5_000),
-                max_idle_per_host: MAX_IDLE_PER_HOST,
+                max_idle_per_host: MAX_IDLE_PER_HOST.max(workers(options.max_workers)),
             },
-            timing: timing(options, &dialect, &base),
+            timing: Arc::new(timing(options, &dialect, &base)),
+            limit: limit(options, &dialect),
+            limit_is_told: options.max_requests_per_minute != 0,
+            max_workers: workers(options.max_workers),
+            max_pending: if options.max_pending == 0 { MAX_PENDING } else { options.max_pending },
+            journal_path: options.journal_path.clone().filter(|path| !path.as_os_str().is_empty()),
             request_timeout: ms_or(options.request_timeout_ms, 20_000),
             submit_timeout: ms_or(options.submit_timeout_ms, submit_timeout_ms(&dialect)),
             look_stall: ms_or(options.stall_timeout_ms, 10_000),
@@ -224,6 +247,22 @@ pub(crate) fn base_url_variable(name: &str) -> String {
 fn submit_timeout_ms(dialect: &Dialect) -> u64 {
     // Without a submit it is never asked for.
     dialect.profile().submit.as_ref().map_or(0, |submit| submit.timeout_ms.0.into())
+}
+
+fn limit(options: &Options, dialect: &Dialect) -> Limit {
+    let timing = &dialect.profile().timing;
+    let per_minute = match options.max_requests_per_minute {
+        0 => timing.requests_per_minute.map(|limit| limit.0),
+        told => Some(told),
+    };
+    Limit { per_minute, burst: timing.burst.0 }
+}
+
+fn workers(given: u32) -> usize {
+    match given {
+        0 => WORKERS,
+        _ => given.min(MAX_WORKERS) as usize,
+    }
 }
 
 fn timing(options: &Options, dialect: &Dialect, base: &Url) -> Timing {

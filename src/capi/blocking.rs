@@ -19,7 +19,9 @@ const TIMEOUT_DEFAULT: u32 = u32::MAX;
 #[repr(u32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum imgtask_flag {
-    /// imgtask_client_download_file: an existing file stays as it is, and the call ends in FILE.
+    /// imgtask_job, imgtask_client_resume: PROGRESS events on the way.
+    Progress = 1,
+    /// imgtask_client_download_file, imgtask_job: an existing file stays as it is, and the call or job ends in FILE.
     NoReplace = 2,
     /// imgtask_bytes_decode: bottom row first.
     FlipY = 4,

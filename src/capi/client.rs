@@ -66,7 +66,8 @@ pub struct imgtask_client_options {
     pub proxy_url: *const c_char,
     /// PEM file of the trusted roots. Default: the bundled ones.
     pub ca_file: *const c_char,
-    /// File of the journal. This version has none: leave it NULL, anything else is UNSUPPORTED.
+    /// File of the journal, in UTF-8 on every system: outstanding jobs survive a crash, and imgtask_client_resume brings them back.
+    /// One client at a time has it. Default: none. UNSUPPORTED in a build without journal (`make lib-lean`).
     pub journal_path: *const c_char,
     /// Milliseconds for one connect, TLS included. Default 5,000.
     pub connect_timeout_ms: u32,
@@ -81,11 +82,12 @@ pub struct imgtask_client_options {
     /// A fixed pace of looks in milliseconds, not below 1,000 unless the API is on loopback. The service's hints still count.
     /// Default: the provider's pace, slower as a task grows older.
     pub poll_interval_ms: u32,
-    /// The service's limit of requests a minute. This version keeps no count: it obeys what the service answers. Leave 0.
+    /// The service's limit of requests a minute for this key, of which 90 % are used. Default: the provider's; where it names none,
+    /// what it turns out to bear: 300 at first, 900 at most. On loopback, blocking calls do not wait for a limit nobody gave.
     pub max_requests_per_minute: u32,
-    /// Threads of ours at most. This version has blocking calls only, which need none. Leave 0.
+    /// Threads that work on jobs at most; more than 64 are 64. Default 8. Blocking calls need none.
     pub max_workers: u32,
-    /// Work accepted and not yet delivered, at most. This version has blocking calls only. Leave 0.
+    /// Jobs accepted and not yet finally delivered, at most. Default 100,000.
     pub max_pending: usize,
     /// Longest answer that is read, in bytes. Default 67,108,864 (64 MiB).
     pub max_response_bytes: u64,
@@ -114,11 +116,11 @@ sized_struct!(imgtask_client_options, last: log_user_data: *mut c_void);
 pub struct imgtask_stats {
     /// Set to sizeof(imgtask_stats) before the call.
     pub struct_size: usize,
-    /// Work accepted and not yet delivered. 0 in this version.
+    /// Jobs accepted whose FINAL event was not taken yet.
     pub pending: usize,
-    /// Calls running now.
+    /// Calls running now, those of jobs included.
     pub in_flight: usize,
-    /// Events waiting to be taken. 0 in this version.
+    /// Events waiting to be taken.
     pub events_waiting: usize,
     /// Status requests sent.
     pub looks: u64,
@@ -132,17 +134,17 @@ pub struct imgtask_stats {
     pub bytes_received: u64,
     /// Connections opened.
     pub connections_opened: u64,
-    /// Milliseconds until the next request is allowed. 0 in this version.
+    /// Milliseconds until the next request is allowed.
     pub gate_wait_ms: i64,
-    /// Milliseconds that looking at every outstanding task once takes, 0 unknown. 0 in this version.
+    /// Milliseconds that looking at every watched task once takes, 0 without any.
     pub sweep_ms: i64,
-    /// Half of the outstanding tasks were looked at within so many milliseconds, -1 unknown. -1 in this version.
+    /// Half of the watched tasks were looked at within so many milliseconds, -1 unknown.
     pub staleness_p50_ms: i64,
-    /// 95 % of the outstanding tasks were looked at within so many milliseconds, -1 unknown. -1 in this version.
+    /// 95 % of the watched tasks were looked at within so many milliseconds, -1 unknown.
     pub staleness_p95_ms: i64,
-    /// Requests a minute that the client allows itself now, 0 unlimited. 0 in this version.
+    /// Requests a minute that the client allows itself now.
     pub gate_per_minute: u32,
-    /// Threads of ours that live now. A blocking call starts none, except short-lived helpers of a name look-up.
+    /// Threads of ours that live now: those that work on jobs, and short-lived helpers of a name look-up.
     pub threads: u32,
 }
 sized_struct!(imgtask_stats, last: threads: u32);
@@ -154,7 +156,8 @@ sized_struct!(imgtask_stats, last: threads: u32);
 /// @param error    receives why, or NULL.
 /// @return OK; NULL_ARGUMENT; INVALID_ARGUMENT for an option that cannot be used: an unknown provider, a bad base_url, a key
 ///         that is missing (the message names its environment variable) or holds control characters; INVALID_UTF8;
-///         UNSUPPORTED for a journal, or for fields of a newer header that this library does not know; RESOURCE.
+///         UNSUPPORTED for a journal in a build without one, or for fields of a newer header that this library does not know;
+///         JOURNAL when the journal cannot be used: the message says why and where; RESOURCE.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn imgtask_client_create(
@@ -197,7 +200,7 @@ pub unsafe extern "C" fn imgtask_client_set_key(
 }
 
 /// Ends every blocking call in flight within a tenth of a second: with CANCELLED, a submit whose request is on its way with
-/// SUBMIT_UNKNOWN. The client stays usable, and the tasks stay with the service.
+/// SUBMIT_UNKNOWN. A wait for an event ends, too; jobs go on. The client stays usable, and the tasks stay with the service.
 ///
 /// @param client  the client.
 /// @return OK; NULL_ARGUMENT; WRONG_PROCESS; BUSY.
@@ -214,12 +217,13 @@ pub unsafe extern "C" fn imgtask_client_interrupt(client: *mut imgtask_client) -
     }
 }
 
-/// Refuses new calls with CLOSED, ends those in flight as imgtask_client_interrupt does and waits for them to return. May be
-/// called again, to wait on.
+/// Refuses new calls and jobs with CLOSED, ends calls in flight as imgtask_client_interrupt does, ends every job, and waits for the
+/// calls to return and the threads to leave. May be called again, to wait on. Events can still be taken: every job gets its FINAL
+/// one, mostly CANCELLED. The journal keeps such jobs for the next start.
 ///
 /// @param client      the client.
 /// @param timeout_ms  milliseconds to wait at most; 0 does not wait; IMGTASK_TIMEOUT_DEFAULT waits as long as it takes.
-/// @return OK when no call runs any more; TIMEOUT when one still does; NULL_ARGUMENT; WRONG_PROCESS; BUSY.
+/// @return OK when no call and no thread runs any more; TIMEOUT when one still does; NULL_ARGUMENT; WRONG_PROCESS; BUSY.
 ///
 /// Any thread, while other calls run. The client must still be freed.
 #[unsafe(no_mangle)]
@@ -268,20 +272,20 @@ pub unsafe extern "C" fn imgtask_client_get_stats(client: *mut imgtask_client, i
             let stats = client.core.stats();
             place.fill(imgtask_stats {
                 struct_size: 0,
-                pending: 0,
+                pending: usize::try_from(stats.pending).unwrap_or(usize::MAX),
                 in_flight: usize::try_from(stats.in_flight).unwrap_or(usize::MAX),
-                events_waiting: 0,
+                events_waiting: usize::try_from(stats.events_waiting).unwrap_or(usize::MAX),
                 looks: stats.looks,
                 requests: stats.requests,
                 rate_limited: stats.rate_limited,
                 retries: stats.retries,
                 bytes_received: stats.bytes_received,
                 connections_opened: stats.connections_opened,
-                gate_wait_ms: 0,
-                sweep_ms: 0,
-                staleness_p50_ms: -1,
-                staleness_p95_ms: -1,
-                gate_per_minute: 0,
+                gate_wait_ms: ms(stats.gate_wait),
+                sweep_ms: ms(stats.sweep),
+                staleness_p50_ms: stats.staleness_p50.map_or(-1, ms),
+                staleness_p95_ms: stats.staleness_p95.map_or(-1, ms),
+                gate_per_minute: stats.gate_per_minute,
                 threads: u32::try_from(stats.threads).unwrap_or(u32::MAX),
             });
             Ok(())
@@ -296,9 +300,6 @@ unsafe fn read_options(given: *const imgtask_client_options) -> Result<Options> 
     let given = unsafe { sized::read(given, "options") }?;
     // SAFETY: the caller's promise.
     let string = |text, name| unsafe { text::optional(text, name) };
-    if string(given.journal_path, "options->journal_path")?.is_some() {
-        return Err(Error::new(Status::Unsupported, "this version keeps no journal: leave options->journal_path NULL"));
-    }
     if given.reserved != 0 {
         return Err(Error::new(Status::Unsupported, "options->reserved must be 0: start from IMGTASK_INIT"));
     }
@@ -317,6 +318,9 @@ unsafe fn read_options(given: *const imgtask_client_options) -> Result<Options> 
         wait_timeout_ms: given.wait_timeout_ms,
         poll_interval_ms: given.poll_interval_ms,
         max_requests_per_minute: given.max_requests_per_minute,
+        max_workers: given.max_workers,
+        max_pending: given.max_pending,
+        journal_path: string(given.journal_path, "options->journal_path")?.map(Into::into),
         max_response_bytes: given.max_response_bytes,
         max_image_bytes: given.max_image_bytes,
         allow_private_images: boolean(given.allow_private_images, "options->allow_private_images")?,
@@ -324,6 +328,10 @@ unsafe fn read_options(given: *const imgtask_client_options) -> Result<Options> 
         log_level: log::level(given.log_level)?,
         log: log::sink(given.log, given.log_user_data),
     })
+}
+
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn boolean(value: u32, name: &str) -> Result<bool> {

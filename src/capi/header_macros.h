@@ -8,6 +8,9 @@
 /** For timeout_ms: the time that the options or the provider say; for imgtask_client_close: as long as it takes. */
 #define IMGTASK_TIMEOUT_DEFAULT 0xFFFFFFFFu
 
+/** For imgtask_job.image_index: every image of the task. */
+#define IMGTASK_ALL_IMAGES SIZE_MAX
+
 /** A struct with its size set and all else zero, in C: imgtask_client_options options = IMGTASK_INIT(imgtask_client_options);
  *  In C++ the struct is set up in two steps: imgtask_client_options options = {}; options.struct_size = sizeof options; */
 #ifndef __cplusplus

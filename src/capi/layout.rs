@@ -3,6 +3,8 @@
 use super::bytes::imgtask_bytes_info;
 use super::client::{imgtask_client_options, imgtask_stats};
 use super::error::imgtask_error_info;
+use super::event::imgtask_event;
+use super::job::imgtask_job;
 use super::library::imgtask_provider_info;
 use super::task::{imgtask_image_info, imgtask_task_info};
 

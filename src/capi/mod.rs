@@ -15,7 +15,9 @@ mod blocking;
 mod bytes;
 mod client;
 mod error;
+mod event;
 mod handle;
+mod job;
 mod layout;
 mod library;
 mod log;
@@ -24,12 +26,10 @@ mod sized;
 mod task;
 mod text;
 
-use std::any::Any;
-use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::error::{Error, Result, Status};
+use crate::panics::contain;
 use client::imgtask_client;
 use error::imgtask_error;
 use handle::Out;
@@ -86,22 +86,6 @@ fn free(body: impl FnOnce()) {
         body();
         Ok(())
     });
-}
-
-/// Turns a panic of `body` into an error that names the place in the source and nothing else.
-fn contain(body: impl FnOnce() -> Result<()>) -> Result<()> {
-    let _inside = process::silence_panics();
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| Err(bug(payload)))
-}
-
-#[cold]
-#[inline(never)]
-fn bug(payload: Box<dyn Any + Send>) -> Error {
-    // A payload may panic when it is dropped.
-    mem::forget(payload);
-    let place = process::last_panic();
-    let version = env!("CARGO_PKG_VERSION");
-    Error::new(Status::Panic, format!("a bug in imgtask {version} at {place}: please report it"))
 }
 
 #[cfg(test)]

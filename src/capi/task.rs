@@ -190,7 +190,7 @@ pub(super) fn give(result: Result<Task>, out: Out<imgtask_task>) -> Result<()> {
 }
 
 impl imgtask_task {
-    fn boxed(core: Task) -> Box<imgtask_task> {
+    pub(super) fn boxed(core: Task) -> Box<imgtask_task> {
         let failure = core.failure.as_ref();
         let texts = [
             core.id.as_str(),

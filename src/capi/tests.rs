@@ -53,7 +53,7 @@ fn a_panic_inside_a_panic_s_drop_does_not_end_the_process() {
             panic!("again");
         }
     }
-    let result = contain(|| std::panic::panic_any(Twice));
+    let result = contain::<()>(|| std::panic::panic_any(Twice));
     assert_eq!(result.unwrap_err().status(), Status::Panic);
 }
 

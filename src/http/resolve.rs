@@ -7,11 +7,11 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::stop::Stop;
 use super::url::literal;
+use crate::threads;
 
 /// Helper threads of one resolver at most.
 const MAX_HELPERS: usize = 4;
@@ -170,8 +170,7 @@ impl Shared {
 }
 
 fn spawn_helper(shared: Arc<Shared>) -> io::Result<()> {
-    let helper = thread::Builder::new().name("imgtask-resolve".into()).stack_size(HELPER_STACK);
-    helper.spawn(move || shared.help()).map(drop)
+    threads::spawn("imgtask-resolve".into(), HELPER_STACK, move || shared.help()).map(drop)
 }
 
 fn system_lookup(host: &str) -> io::Result<Vec<IpAddr>> {
@@ -199,6 +198,8 @@ pub(super) fn is_exhaustion(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
     use crate::http::stop::tests::assert_stops;
     use std::sync::atomic::{AtomicUsize, Ordering};

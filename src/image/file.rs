@@ -20,17 +20,7 @@ pub(crate) struct NewFile {
 impl NewFile {
     /// Starts a file that will be `target`. `replace` allows an existing file (or link, never written through) to go.
     pub(crate) fn create(target: &Path, replace: bool) -> Result<NewFile> {
-        let ends_as_folder = target.to_string_lossy().ends_with(std::path::is_separator);
-        if target.file_name().is_none() || ends_as_folder {
-            return Err(Error::invalid(format!("the path {target:?} names no file")));
-        }
-        let is = |what: &str| Err(Error::new(Status::File, format!("{target:?} is {what}")));
-        match fs::symlink_metadata(target) {
-            Ok(_) if !replace => return Err(exists(target)),
-            Ok(found) if found.is_dir() => return is("a folder"),
-            Ok(found) if !found.is_file() && !found.is_symlink() => return is("a device or pipe, not a file"),
-            _ => {}
-        }
+        check(target, replace)?;
         let folder = match target.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
             _ => PathBuf::from("."),
@@ -54,6 +44,14 @@ impl NewFile {
         file.set_len(0).and_then(|()| file.rewind()).map_err(|error| failed("write", &self.target, &error))
     }
 
+    /// Gives it another final name, in the same folder: the image's type may be part of it.
+    pub(crate) fn name(&mut self, target: &Path, replace: bool) -> Result<()> {
+        check(target, replace)?;
+        self.target = target.to_path_buf();
+        self.replace = replace;
+        Ok(())
+    }
+
     /// Puts the file under its final name: on the disk first, then the name, then the name on the disk.
     pub(crate) fn finish(self) -> Result<PathBuf> {
         let file = self.temp.as_file();
@@ -71,6 +69,22 @@ impl NewFile {
         sync_folder(&self.folder).map_err(|error| failed("name", &self.target, &error))?;
         Ok(self.target)
     }
+}
+
+/// Refuses a name that is none, or that belongs to what must stay.
+fn check(target: &Path, replace: bool) -> Result<()> {
+    let ends_as_folder = target.to_string_lossy().ends_with(std::path::is_separator);
+    if target.file_name().is_none() || ends_as_folder {
+        return Err(Error::invalid(format!("the path {target:?} names no file")));
+    }
+    let is = |what: &str| Err(Error::new(Status::File, format!("{target:?} is {what}")));
+    match fs::symlink_metadata(target) {
+        Ok(_) if !replace => return Err(exists(target)),
+        Ok(found) if found.is_dir() => return is("a folder"),
+        Ok(found) if !found.is_file() && !found.is_symlink() => return is("a device or pipe, not a file"),
+        _ => {}
+    }
+    Ok(())
 }
 
 fn exists(target: &Path) -> Error {

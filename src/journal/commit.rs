@@ -114,25 +114,6 @@ impl Journal {
         Ok(entries.into_iter().map(|(id, entry)| (EntryId(id), entry)).collect())
     }
 
-    /// Removes every entry with this reference, and says how many when that is on the disk. A reference is compared as it was
-    /// kept, without its query. On an error the removal stays queued.
-    pub(crate) fn forget(&self, task_ref: &str) -> Result<usize> {
-        let task_ref = without_secrets(task_ref);
-        let (entries, mut queue) = self.read()?;
-        let ids: Vec<u64> =
-            entries.into_iter().filter(|(_, entry)| entry.task_ref == task_ref).map(|(id, _)| id).collect();
-        if ids.is_empty() {
-            return Ok(0);
-        }
-        for id in &ids {
-            queue.change(*id, Change::Remove);
-        }
-        if !queue.changes.is_empty() {
-            self.settle(queue)?;
-        }
-        Ok(ids.len())
-    }
-
     /// The entries as they will be, and the queue as it was for that.
     fn read(&self) -> Result<(BTreeMap<u64, Entry>, MutexGuard<'_, Queue>)> {
         self.check_process()?;

@@ -43,10 +43,6 @@ impl Journal {
     pub(crate) fn entries(&self) -> Result<Vec<(EntryId, Entry)>> {
         match self.0 {}
     }
-
-    pub(crate) fn forget(&self, _: &str) -> Result<usize> {
-        match self.0 {}
-    }
 }
 
 #[cfg(test)]

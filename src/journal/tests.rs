@@ -169,21 +169,6 @@ fn dropping_the_journal_writes_what_is_queued() {
 }
 
 #[test]
-fn forgetting_a_task_removes_all_its_entries_from_the_disk_and_counts_them() {
-    let place = Place::new();
-    let journal = place.open();
-    for task_ref in ["a", "b", "a", "/v1/tasks/a"] {
-        journal.add(&task(task_ref)).expect("adds");
-    }
-    journal.add_later(&task("a"));
-    assert_eq!(journal.forget("a").expect("forgets"), 3);
-    assert_eq!(after_a_kill(&place.path()), ["b", "/v1/tasks/a"]);
-    assert_eq!(journal.forget("a").expect("forgets"), 0);
-    assert_eq!(journal.forget("/v1/tasks/a?sig=1").expect("forgets"), 1);
-    assert_eq!(refs(&journal), ["b"]);
-}
-
-#[test]
 fn threads_that_add_at_once_share_commits_and_all_entries_are_there() {
     const THREADS: usize = 8;
     const EACH: usize = 25;

@@ -172,8 +172,8 @@ static void an_option_out_of_its_range_is_refused_and_named(void)
     options.allow_private_images = 0xFFFFFFFFu;
     CHECK_REFUSED(imgtask_client_create(&options, &client, &error), IMGTASK_STATUS_INVALID_ARGUMENT, "allow_private_images");
     options.allow_private_images = 0;
-    options.journal_path = "tasks.journal";
-    CHECK_REFUSED(imgtask_client_create(&options, &client, &error), IMGTASK_STATUS_UNSUPPORTED, "journal");
+    options.journal_path = "/no-such-folder/tasks.journal";
+    CHECK_REFUSED(imgtask_client_create(&options, &client, &error), IMGTASK_STATUS_JOURNAL, "no-such-folder");
     options.journal_path = NULL;
     options.reserved = 1;
     CHECK_REFUSED(imgtask_client_create(&options, &client, &error), IMGTASK_STATUS_UNSUPPORTED, "reserved");

@@ -6,6 +6,7 @@ from ctypes import (
     POINTER,
     Structure,
     c_char_p,
+    c_int,
     c_int32,
     c_int64,
     c_size_t,
@@ -84,10 +85,31 @@ class LogLevel(IntEnum):
 class Flag(IntFlag):
     """`imgtask_flag`."""
 
+    PROGRESS = 1
     NO_REPLACE = 2
     FLIP_Y = 4
     BGRA = 8
     PREMULTIPLY = 16
+
+
+class Goal(IntEnum):
+    """`imgtask_goal`."""
+
+    SUBMITTED = 1
+    LOOKED = 2
+    FINISHED = 3
+    BYTES = 4
+    PIXELS = 5
+    FILE = 6
+
+
+class EventKind(IntEnum):
+    """`imgtask_event_kind`."""
+
+    FINAL = 1
+    PROGRESS = 2
+    IMAGE = 3
+    RESUMED = 4
 
 
 class TaskState(IntEnum):
@@ -226,6 +248,45 @@ class imgtask_stats(Structure):
     ]
 
 
+class imgtask_job(Structure):
+    """`imgtask_job`."""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("request_json", c_char_p),
+        ("task_ref", c_char_p),
+        ("task", imgtask_task),
+        ("path", c_char_p),
+        ("label", c_char_p),
+        ("user_data", c_void_p),
+        ("image_index", c_size_t),
+        ("goal", c_uint32),
+        ("flags", c_uint32),
+        ("timeout_ms", c_uint32),
+        ("max_side", c_uint32),
+    ]
+
+
+class imgtask_event(Structure):
+    """`imgtask_event`."""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("image_index", c_size_t),
+        ("op", c_uint64),
+        ("user_data", c_void_p),
+        ("label", c_char_p),
+        ("task", imgtask_task),
+        ("bytes", imgtask_bytes),
+        ("error", imgtask_error),
+        ("internal", c_void_p),
+        ("kind", c_uint32),
+        ("goal", c_uint32),
+        ("status", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
 class imgtask_task_info(Structure):
     """`imgtask_task_info`."""
 
@@ -314,6 +375,14 @@ FUNCTIONS: Dict[str, Tuple[Any, Tuple[Any, ...]]] = {
     "imgtask_client_cancel_task": (c_uint32, (imgtask_client, c_char_p, POINTER(imgtask_task), POINTER(imgtask_error))),
     "imgtask_client_download": (c_uint32, (imgtask_client, imgtask_task, c_size_t, c_uint32, POINTER(imgtask_bytes), POINTER(imgtask_error))),
     "imgtask_client_download_file": (c_uint32, (imgtask_client, imgtask_task, c_size_t, c_char_p, c_uint32, POINTER(imgtask_bytes), POINTER(imgtask_error))),
+    "imgtask_client_start": (c_uint32, (imgtask_client, POINTER(imgtask_job), POINTER(c_uint64))),
+    "imgtask_client_stop": (c_uint32, (imgtask_client, c_uint64)),
+    "imgtask_client_pending": (c_size_t, (imgtask_client,)),
+    "imgtask_client_resume": (c_uint32, (imgtask_client, c_uint32, POINTER(c_size_t), POINTER(imgtask_error))),
+    "imgtask_client_forget": (c_uint32, (imgtask_client, c_char_p, POINTER(imgtask_error))),
+    "imgtask_client_next_event": (c_uint32, (imgtask_client, c_uint32, POINTER(imgtask_event))),
+    "imgtask_event_clear": (None, (POINTER(imgtask_event),)),
+    "imgtask_client_event_fd": (c_uint32, (imgtask_client, POINTER(c_int))),
     "imgtask_task_get": (c_uint32, (imgtask_task, POINTER(imgtask_task_info))),
     "imgtask_task_get_image": (c_uint32, (imgtask_task, c_size_t, POINTER(imgtask_image_info))),
     "imgtask_task_json": (c_char_p, (imgtask_task, POINTER(c_size_t))),

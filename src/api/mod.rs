@@ -1,0 +1,354 @@
+//! One service at one address: a submit, a look, a cancel, each one exchange. When to look is not decided here.
+//!
+//! - [`exchange`]: one request and its whole answer, through the gate. [`refusal`]: what an answer other than success means.
+//! - [`entrance`]: the gate with real time.
+//! - [`outcome`]: what a look says to the policy, and how waits and jobs end.
+//! - [`reference`]: what a task reference names. [`submits`]: the client's own submits.
+//! - [`retrieval`]: an image of a task becomes bytes, its link renewed once.
+
+mod entrance;
+mod exchange;
+mod outcome;
+mod reference;
+mod refusal;
+mod retrieval;
+mod submits;
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use self::entrance::Entrance;
+use self::exchange::{Answer, Key};
+use self::submits::Submits;
+use crate::dialect::{Dialect, ImageAuth, Meaning, Outgoing, Reading};
+use crate::error::{Error, Result, Retry, Status};
+use crate::http::{Call, Http, Stop};
+use crate::image;
+use crate::log::{Log, LogLevel};
+use crate::options::Setup;
+use crate::task::{Link, State, Task};
+use crate::words::{one_line, without_secrets};
+
+pub(crate) use self::entrance::{Kept, Leave};
+pub(crate) use self::outcome::{Watched, seen_in};
+pub(crate) use self::reference::{Base, Place, Target};
+
+pub(crate) struct Api {
+    pub(crate) setup: Setup,
+    pub(crate) base: Base,
+    pub(crate) entrance: Entrance,
+    pub(crate) http: Http,
+    pub(crate) submits: Submits,
+    pub(crate) log: Log,
+    pub(crate) counters: Counters,
+    key: RwLock<Arc<Key>>,
+    /// The poll path that answered last: some services moved theirs.
+    poll_path: AtomicUsize,
+    /// The unknown status words that the log was told of.
+    told_words: Mutex<Vec<String>>,
+}
+
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) looks: AtomicU64,
+    pub(crate) requests: AtomicU64,
+    pub(crate) rate_limited: AtomicU64,
+    pub(crate) bytes_received: AtomicU64,
+}
+
+/// What one look showed.
+pub(crate) struct Look {
+    pub(crate) task: Task,
+    /// The pause that the service asks for before the next look.
+    pub(crate) hint: Option<Duration>,
+    /// Whether it succeeded and has no usable image, where its dialect knows images.
+    pub(crate) without_image: bool,
+}
+
+/// A status word is not longer in a message.
+const MAX_WORD: usize = 64;
+/// Unknown words that are remembered at most.
+const MAX_TOLD_WORDS: usize = 64;
+
+impl Api {
+    pub(crate) fn new(setup: Setup) -> Result<Api> {
+        Ok(Api {
+            base: Base::new(setup.base.clone()),
+            entrance: Entrance::new(&setup),
+            http: Http::new(&setup.http)?,
+            submits: Submits::default(),
+            log: setup.log.clone(),
+            counters: Counters::default(),
+            key: RwLock::new(Arc::new(Key::new(&setup.dialect, &setup.key)?)),
+            poll_path: AtomicUsize::new(0),
+            told_words: Mutex::default(),
+            setup,
+        })
+    }
+
+    pub(crate) fn dialect(&self) -> &Dialect {
+        &self.setup.dialect
+    }
+
+    /// Leave to send one request, waited for at most so long.
+    pub(crate) fn admit(&self, stop: &Stop, patience: Duration) -> Result<Leave> {
+        self.entrance.admit(stop, Instant::now(), patience).map_err(|kept| kept.error(self.title()))
+    }
+
+    pub(crate) fn set_key(&self, key: &str) -> Result<()> {
+        let key = Arc::new(Key::new(self.dialect(), key)?);
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = key;
+        Ok(())
+    }
+
+    /// The service's name for people.
+    pub(crate) fn title(&self) -> &str {
+        &self.dialect().profile().title
+    }
+
+    /// What `task_ref` names; a task of our own submit is looked at where the service said.
+    pub(crate) fn target(&self, task_ref: &str) -> Result<Target> {
+        let target = self.base.target(self.dialect(), task_ref)?;
+        if let Place::Id = target.place
+            && let Some(submitted) = self.submits.get(&target.id, Instant::now())
+            && submitted.poll_ref != target.id
+            && let Ok(own) = self.base.target(self.dialect(), &submitted.poll_ref)
+        {
+            // Not every address shows the id.
+            return Ok(Target { id: target.id, ..own });
+        }
+        Ok(target)
+    }
+
+    /// The header that image links on the API's own origin want, where they want one.
+    pub(crate) fn image_auth<'a>(&'a self, key: &'a Key) -> Option<(&'a str, &'a str)> {
+        let profile = self.dialect().profile();
+        (profile.read.images.auth == ImageAuth::SameOrigin).then_some((&*profile.auth.header, key.header.as_str()))
+    }
+
+    /// One look at a task.
+    pub(crate) fn look(&self, target: &Target, stop: &Arc<Stop>, deadline: Instant, leave: Leave) -> Result<Look> {
+        let call = Call { stop: stop.clone(), deadline, stall: self.setup.look_stall, stall_before_answer: true };
+        let answer = self.look_answer(target, &call, leave).map_err(|error| error.with_task_id(&target.id))?;
+        let hint = answer.retry_after;
+        let reading = self.read_task(answer, target)?;
+        let hint = longer(reading.wait_hint, hint);
+        if reading.unknown_word {
+            self.tell_unknown_word(&reading.task.provider_status, target);
+        }
+        let names_images = reading.names_images;
+        let task = self.finish(reading, target);
+        let without_image = names_images && task.state == State::Succeeded && task.images.is_empty();
+        Ok(Look { task, hint, without_image })
+    }
+
+    /// The provider's own JSON request as it will be sent.
+    pub(crate) fn prepare(&self, request_json: &str) -> Result<Outgoing> {
+        self.dialect().submit(request_json)
+    }
+
+    /// Submits a request. `SubmitUnknown` when it may have arrived and no readable answer came back.
+    pub(crate) fn submit(
+        &self,
+        outgoing: &Outgoing,
+        stop: &Arc<Stop>,
+        deadline: Instant,
+        leave: Leave,
+    ) -> Result<Task> {
+        let url = self.base.url(&outgoing.path)?;
+        let call = Call { stop: stop.clone(), deadline, stall: self.setup.look_stall, stall_before_answer: false };
+        let answer = match self.exchange(outgoing, &url, &call, leave) {
+            Ok(answer) => answer,
+            Err(failed) if failed.sent => return Err(self.submit_unknown(&failed.error, &failed.task_id)),
+            Err(failed) => return Err(failed.error),
+        };
+        if self.dialect().meaning(answer.status) != Meaning::Ok {
+            return Err(self.refused(&answer, None));
+        }
+        let Answer { body, task_id, key, .. } = answer;
+        let reading = text(body).and_then(|body| self.dialect().read_submit(body));
+        let reading = reading.map_err(|error| match error.status() {
+            Status::BadResponse => self.submit_unknown(&error, &task_id),
+            // The answer was readable and a refusal, which is about the request and never about a task.
+            Status::NotFound => self.named(&error, Status::Rejected, &key),
+            Status::Server if error.provider_code() != "503" => {
+                self.named(&error, Status::Server, &key).with_retry(Retry::Never)
+            }
+            status => self.named(&error, status, &key),
+        })?;
+        let nowhere = Target { id: String::new(), place: Place::Id };
+        let task = self.finish(reading, &nowhere);
+        if task.poll_ref.is_empty() && !task.state.is_final() {
+            let why = Error::new(Status::BadResponse, "the answer names no task that can be looked at");
+            return Err(self.submit_unknown(&why, &task_id));
+        }
+        if !task.id.is_empty() && !task.state.is_final() {
+            self.submits.remember(&task.id, &task.poll_ref, Instant::now());
+        }
+        Ok(task)
+    }
+
+    /// Asks the service to cancel a task.
+    pub(crate) fn cancel(&self, target: &Target, stop: &Arc<Stop>, patience: Duration) -> Result<Task> {
+        let profile = self.dialect().profile();
+        if profile.cancel.is_some() && target.id.is_empty() {
+            return Err(Error::invalid("the task reference shows no task id, which a cancel needs"));
+        }
+        let Some(outgoing) = self.dialect().cancel(&target.id) else {
+            let message = format!("{} has no call that cancels a task", self.title());
+            return Err(Error::new(Status::Unsupported, message).with_task_id(&target.id));
+        };
+        let url = self.base.url(&outgoing.path)?;
+        let leave = self.admit(stop, patience).map_err(|error| error.with_task_id(&target.id))?;
+        let deadline = Instant::now() + patience;
+        let call = Call { stop: stop.clone(), deadline, stall: self.setup.look_stall, stall_before_answer: true };
+        let answer =
+            self.exchange(&outgoing, &url, &call, leave).map_err(|failed| failed.error.with_task_id(&target.id))?;
+        if self.dialect().meaning(answer.status) != Meaning::Ok {
+            return Err(self.refused(&answer, Some(target)).with_task_id(&target.id));
+        }
+        Ok(self.finish(self.read_task(answer, target)?, target))
+    }
+
+    /// The task in the body of a success.
+    fn read_task(&self, answer: Answer, target: &Target) -> Result<Reading> {
+        let Answer { body, key, .. } = answer;
+        let reading = text(body).and_then(|body| self.dialect().read_look(body));
+        reading.map_err(|error| self.named(&error, error.status(), &key).with_task_id(&target.id))
+    }
+
+    /// Once for each word, however often it is seen.
+    fn tell_unknown_word(&self, word: &str, target: &Target) {
+        let word = self.words(word, MAX_WORD);
+        let mut told = self.told_words.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.contains(&word) {
+            return;
+        }
+        if told.len() >= MAX_TOLD_WORDS {
+            told.clear();
+        }
+        told.push(word.clone());
+        drop(told);
+        let line = || format!("{}: task {} has the unknown status {word:?}", self.title(), target.id);
+        self.log.line(LogLevel::Warn, line);
+    }
+
+    /// The answer to a look, from the first of the dialect's paths that knows the route.
+    fn look_answer(&self, target: &Target, call: &Call, leave: Leave) -> Result<Answer> {
+        let mut leave = Some(leave);
+        let paths = self.dialect().poll_paths_len();
+        let preferred = self.poll_path.load(Relaxed).min(paths.saturating_sub(1));
+        let order = std::iter::once(preferred).chain((0..paths).filter(|index| *index != preferred));
+        let mut first_refusal = None;
+        for index in order {
+            let mut outgoing = self.dialect().look(index, &target.id);
+            let url = match &target.place {
+                Place::Id => self.base.url(&outgoing.path)?,
+                Place::Path(path) => self.base.url(path)?,
+                Place::Address(url) => url.clone(),
+            };
+            outgoing.path.clear();
+            self.counters.looks.fetch_add(1, Relaxed);
+            let leave = match leave.take() {
+                Some(leave) => leave,
+                None => self.admit(&call.stop, call.deadline.saturating_duration_since(Instant::now()))?,
+            };
+            let answer = self.exchange(&outgoing, &url, call, leave).map_err(|failed| failed.error)?;
+            if self.dialect().meaning(answer.status) == Meaning::Ok {
+                if index != preferred {
+                    self.poll_path.store(index, Relaxed);
+                }
+                return Ok(answer);
+            }
+            let refusal = self.refused(&answer, Some(target));
+            let other_path_may_know = matches!(target.place, Place::Id)
+                && (answer.status == 405
+                    || answer.status == 404 && !self.dialect().read_refusal(&answer.body).not_found);
+            if !other_path_may_know {
+                return Err(refusal);
+            }
+            first_refusal.get_or_insert(refusal);
+        }
+        Err(first_refusal.unwrap_or_else(|| Error::new(Status::Unsupported, "the dialect has no poll path")))
+    }
+
+    /// The task as it is handed out: seen now, with absolute links only, and with a reference that works.
+    fn finish(&self, reading: Reading, target: &Target) -> Task {
+        let mut task = reading.task;
+        task.looked_at_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
+        // A relative link belongs to the origin that wrote it.
+        let origin = match &target.place {
+            Place::Address(url) => url,
+            Place::Id | Place::Path(_) => self.base.url_of_api(),
+        };
+        task.images.retain_mut(|image| match &mut image.link {
+            Link::Url(link) => image::resolve(link, origin).is_some_and(|absolute| {
+                *link = absolute;
+                true
+            }),
+            _ => true,
+        });
+        if !target.id.is_empty() && task.id != target.id {
+            if !task.id.is_empty() {
+                let told = self.words(&task.id, MAX_WORD);
+                let line = || format!("{}: asked for task {}, told of {told:?}", self.title(), target.id);
+                self.log.line(LogLevel::Warn, line);
+            }
+            // The id that was asked for is the one that works.
+            task.id.clone_from(&target.id);
+        }
+        if !task.poll_ref.is_empty() {
+            match self.base.target(self.dialect(), &task.poll_ref) {
+                Ok(own) if task.id.is_empty() => task.id = own.id,
+                Ok(_) => {}
+                Err(_) => {
+                    let id = self.words(&task.id, MAX_WORD);
+                    let line = || format!("{}: task {id} has a poll address elsewhere", self.title());
+                    self.log.line(LogLevel::Warn, line);
+                    task.poll_ref.clear();
+                }
+            }
+        }
+        if task.poll_ref.is_empty() {
+            task.poll_ref = match &target.place {
+                Place::Id => task.id.clone(),
+                Place::Path(_) | Place::Address(_) => target.reference().to_owned(),
+            };
+        }
+        task
+    }
+
+    /// A service's words as a message or the log may show them: one line, not longer than `limit`, without secrets.
+    pub(crate) fn words(&self, text: &str, limit: usize) -> String {
+        one_line(&without_secrets(text, &self.key().key), limit)
+    }
+
+    pub(crate) fn key(&self) -> Arc<Key> {
+        self.key.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The outcome of a submit whose answer was lost; `task_id` is the task that the answer's head named, or "".
+    fn submit_unknown(&self, why: &Error, task_id: &str) -> Error {
+        let (title, why_words) = (self.title(), why.message());
+        let advice = match task_id {
+            "" => "the task may exist and be charged: look for it before submitting again".to_owned(),
+            id => format!("task {id} exists: wait for it, and do not submit again"),
+        };
+        if !task_id.is_empty() {
+            self.submits.remember(task_id, task_id, Instant::now());
+        }
+        let message = format!("the request reached {title} and its answer was lost ({why_words}); {advice}");
+        Error::new(Status::SubmitUnknown, message)
+            .with_http_status(why.http_status())
+            .with_task(Task::unseen(task_id, task_id))
+    }
+}
+
+fn text(body: Vec<u8>) -> Result<String> {
+    String::from_utf8(body).map_err(|_| Error::new(Status::BadResponse, "the answer is not UTF-8 text"))
+}
+
+fn longer(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    a.max(b)
+}

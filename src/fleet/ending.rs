@@ -1,0 +1,163 @@
+//! How a job ends: exactly once, with one final event, and with its place given back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::event::{Delivery, Event, EventKind, Receipt};
+use super::job::{Goal, Images};
+use super::slots::{Key, Slot};
+use super::{Shared, State};
+use crate::error::{Error, Status};
+use crate::http::Url;
+use crate::journal::EntryId;
+use crate::log::LogLevel;
+use crate::poll::End;
+use crate::task::Task;
+
+impl Event {
+    /// An event of a job, with nothing in it yet.
+    pub(super) fn of(slot: &Slot, kind: EventKind) -> Event {
+        Event {
+            op: slot.op,
+            user_data: slot.user_data,
+            label: slot.label.to_string(),
+            kind,
+            goal: slot.reached(),
+            image_index: match slot.images {
+                Images::One(index) => index,
+                Images::All => 0,
+            },
+            task: None,
+            image: None,
+            error: None,
+            receipt: None,
+        }
+    }
+}
+
+impl Slot {
+    /// How far the job has come.
+    fn reached(&self) -> Option<Goal> {
+        if self.known.state.is_final() {
+            Some(Goal::Finished)
+        } else if self.pending_ms > 0 {
+            Some(Goal::Looked)
+        } else if self.born_ms > 0 {
+            Some(Goal::Submitted)
+        } else {
+            None
+        }
+    }
+}
+
+impl Shared {
+    /// The task is final: the job is over, or its images are fetched.
+    pub(super) fn arrived(&self, state: &mut State, key: Key, task: Box<Task>) {
+        state.schedule.forget(key);
+        let Some(slot) = state.slots.get(key) else { return };
+        slot.known.state = task.state;
+        if !matches!(slot.goal, Goal::Bytes | Goal::Pixels | Goal::File) {
+            return self.succeed(state, key, Some(*task), None);
+        }
+        if slot.stopped {
+            return self.end_stopped(state, key);
+        }
+        let index = match slot.images {
+            Images::One(index) => index,
+            Images::All => 0,
+        };
+        // One that does not exist is told about by whoever fetches it.
+        let host = task.images.get(index).and_then(|image| Url::parse(image.url()).ok());
+        let host = host.map(|url| url.origin().to_string()).unwrap_or_default();
+        state.lanes.push(&host, key, task);
+        self.work.notify_one();
+    }
+
+    /// The schedule ended the watching of a task that no look is under way for.
+    pub(super) fn gave_up(&self, state: &mut State, key: Key, end: End) {
+        let task = state.slots.get(key).and_then(|slot| slot.seen());
+        self.ended(state, key, end, task);
+    }
+
+    /// The schedule ended the watching of a task.
+    pub(super) fn ended(&self, state: &mut State, key: Key, end: End, task: Option<Task>) {
+        state.schedule.forget(key);
+        let Some(slot) = state.slots.get(key) else { return };
+        let waited_ms = self.api.entrance.clock.now_ms().saturating_sub(slot.watched_ms);
+        let error = slot.error.take();
+        let result = slot.watched(&self.api).end(end, task, error, Duration::from_millis(waited_ms));
+        match result {
+            Ok(task) => self.arrived(state, key, Box::new(task)),
+            Err(error) => self.fail(state, key, error, None),
+        }
+    }
+
+    /// The job has reached its goal.
+    pub(super) fn succeed(&self, state: &mut State, key: Key, task: Option<Task>, image: Option<Delivery>) {
+        let Some(slot) = self.remove(state, key) else { return };
+        let event = Event::of(&slot, EventKind::Final);
+        self.deliver(state, slot.entry, Event { goal: Some(slot.goal), task, image, ..event });
+    }
+
+    /// The job ends short of its goal.
+    pub(super) fn fail(&self, state: &mut State, key: Key, mut error: Error, task: Option<Task>) {
+        let Some(slot) = self.remove(state, key) else { return };
+        self.api.log.line(LogLevel::Warn, || format!("job {}: {}: {error}", slot.op, error.status()));
+        let task = error.take_task().or(task).or_else(|| slot.seen());
+        let event = Event::of(&slot, EventKind::Final);
+        self.deliver(state, slot.entry, Event { task, error: Some(error), ..event });
+    }
+
+    /// The host has ended the job, by a stop or by closing the client.
+    pub(super) fn end_stopped(&self, state: &mut State, key: Key) {
+        let waiting = state.lanes.remove(key);
+        let closing = state.closing;
+        let Some(slot) = self.remove(state, key) else { return };
+        let what = match slot.rest.as_ref().is_some_and(|rest| rest.outgoing.is_some()) {
+            true => "nothing was submitted: the job of",
+            false => "the job of",
+        };
+        let task = waiting.map(|task| *task).or_else(|| slot.seen());
+        let mut error = slot.watched(&self.api).cancelled(task, what);
+        // A task without a name was never submitted.
+        let task = error.take_task().filter(|task| !(task.id.is_empty() && task.poll_ref.is_empty()));
+        let event = Event::of(&slot, EventKind::Final);
+        // Who closes a client has not given its tasks up: the journal keeps them.
+        let entry = slot.entry.filter(|_| !closing);
+        self.deliver(state, entry, Event { task, error: Some(error), ..event });
+    }
+
+    /// A bug of ours struck while a thread worked on `key`.
+    pub(super) fn broke(&self, key: Option<Key>, bug: Error) {
+        self.api.log.line(LogLevel::Error, || bug.message().to_owned());
+        let mut state = self.lock();
+        if let Some(key) = key {
+            self.fail(&mut state, key, bug, None);
+        }
+        drop(state);
+        self.close_soon();
+    }
+
+    fn remove(&self, state: &mut State, key: Key) -> Option<Slot> {
+        state.schedule.forget(key);
+        state.slots.remove(key)
+    }
+
+    fn deliver(&self, state: &State, entry: Option<EntryId>, event: Event) {
+        let receipt = match (&self.journal, entry) {
+            (Some(journal), Some(entry)) => Some(Receipt { journal: Arc::downgrade(journal), entry }),
+            _ => None,
+        };
+        self.queue.push(Event { receipt, ..event });
+        self.close_queue_when_done(state);
+    }
+}
+
+/// A submit of an earlier process whose answer was never seen.
+pub(super) fn submit_unknown(title: &str) -> Error {
+    let message = format!(
+        "the program ended while a request was on its way to {title}: the task may exist and be charged; look for it before \
+         submitting again"
+    );
+    Error::new(Status::SubmitUnknown, message).with_task(Task::unseen("", ""))
+}

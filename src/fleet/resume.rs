@@ -1,0 +1,203 @@
+//! What the journal keeps of a job, and how jobs come back from it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::ending::submit_unknown;
+use super::event::{Event, EventKind};
+use super::job::{Goal, Images};
+use super::slots::Slot;
+use super::{Fleet, Shared, State, closed};
+use crate::error::{Error, Result, Status};
+use crate::journal::{Entry, EntryId, Journal};
+use crate::log::LogLevel;
+
+/// Entries that this client works on already: a second resume does not bring them back again.
+pub(super) type Resumed = HashSet<EntryId>;
+
+/// Bits of an entry's flags.
+const PROGRESS: u32 = 1;
+const NO_REPLACE: u32 = 2;
+/// The image index of a job that is about all images.
+const ALL_IMAGES: u64 = u64::MAX;
+
+impl Fleet {
+    /// Takes up what the journal holds of this service, oldest first, and gives how many jobs came back.
+    pub(crate) fn resume(&self, progress: bool) -> Result<usize> {
+        let shared = &self.shared;
+        let entries = shared.journal()?.entries()?;
+        let mut state = shared.lock();
+        if state.closing {
+            return Err(closed());
+        }
+        let (mut count, mut others) = (0, 0);
+        for (id, entry) in entries {
+            if entry.provider != shared.provider() || entry.base != shared.base() {
+                others += 1;
+                continue;
+            }
+            if !state.resumed.insert(id) {
+                continue;
+            }
+            shared.hire(&mut state)?;
+            let submitted = !entry.task_ref.is_empty();
+            let slot = match shared.slot_of_entry(id, entry, progress) {
+                Ok(slot) => slot,
+                Err(error) => {
+                    // It is kept, and whoever can read it may.
+                    shared.api.log.line(LogLevel::Warn, || format!("journal: {error}"));
+                    continue;
+                }
+            };
+            count += 1;
+            shared.bring_back(&mut state, slot, submitted);
+        }
+        if others > 0 {
+            let line = || format!("journal: {others} tasks of another service or address stay where they are");
+            shared.api.log.line(LogLevel::Warn, line);
+        }
+        Ok(count)
+    }
+
+    /// Drops a task from the journal: it does not come back.
+    pub(crate) fn forget(&self, task_ref: &str) -> Result<()> {
+        let shared = &self.shared;
+        let journal = shared.journal()?;
+        let wanted = shared.api.target(task_ref)?;
+        let mut found = false;
+        for (id, entry) in journal.entries()? {
+            let own = entry.provider == shared.provider() && entry.base == shared.base();
+            let same = |entry: &Entry| {
+                let target = shared.api.base.target(shared.api.dialect(), &entry.task_ref);
+                target.is_ok_and(|target| target.id == wanted.id && !target.id.is_empty() || target == wanted)
+            };
+            if own && !entry.task_ref.is_empty() && same(&entry) {
+                journal.remove(id);
+                found = true;
+            }
+        }
+        if !found {
+            let words = "the journal holds no such task";
+            return Err(Error::new(Status::NotFound, words).with_task_id(&wanted.id));
+        }
+        journal.flush()
+    }
+}
+
+impl Shared {
+    fn journal(&self) -> Result<&Arc<Journal>> {
+        self.journal
+            .as_ref()
+            .ok_or_else(|| Error::new(Status::Journal, "the client has no journal: set its journal path"))
+    }
+
+    fn provider(&self) -> &str {
+        &self.api.dialect().profile().name
+    }
+
+    fn base(&self) -> &str {
+        self.api.base.url_of_api().as_str()
+    }
+
+    /// Keeps a job about a task that exists. The host knows the task anyway, so nobody waits for the disk.
+    pub(super) fn keep(&self, slot: &mut Slot) {
+        if let Some(journal) = &self.journal {
+            slot.entry = Some(journal.add_later(&self.entry_of(slot, false)));
+        }
+    }
+
+    /// What the journal keeps of a job; `submits` when its request is about to be sent.
+    pub(super) fn entry_of(&self, slot: &Slot, submits: bool) -> Entry {
+        let rest = slot.rest.as_ref();
+        let timeout_ms = rest.and_then(|rest| rest.timeout_ms).unwrap_or(0);
+        let path = rest.and_then(|rest| rest.path.as_ref()).and_then(|path| path.to_str()).unwrap_or_default();
+        let age_ms = self.api.entrance.clock.now_ms().saturating_sub(slot.born_ms);
+        Entry {
+            provider: self.provider().to_owned(),
+            base: self.base().to_owned(),
+            task_ref: kept(&slot.id, slot.reference()).to_owned(),
+            label: slot.label.to_string(),
+            submitted_at_ms: match slot.born_ms {
+                _ if submits => wall_ms(),
+                0 => 0,
+                _ => wall_ms() - i64::try_from(age_ms).unwrap_or(0),
+            },
+            model: String::new(),
+            goal: slot.goal as u32,
+            flags: if slot.progress { PROGRESS } else { 0 } | if slot.replace { 0 } else { NO_REPLACE },
+            image_index: match slot.images {
+                Images::One(index) => index as u64,
+                Images::All => ALL_IMAGES,
+            },
+            max_side: 0,
+            timeout_ms: u32::try_from(timeout_ms).unwrap_or(u32::MAX),
+            path: path.to_owned(),
+        }
+    }
+
+    fn slot_of_entry(&self, id: EntryId, entry: Entry, progress: bool) -> Result<Slot> {
+        let goal = Goal::ALL.iter().find(|goal| **goal as u32 == entry.goal);
+        let goal =
+            *goal.ok_or_else(|| Error::new(Status::Journal, "an entry has a goal that this version does not know"))?;
+        let images = match usize::try_from(entry.image_index) {
+            _ if entry.image_index == ALL_IMAGES => Images::All,
+            index => Images::One(index.unwrap_or(usize::MAX)),
+        };
+        let mut slot = Slot::new(goal, images);
+        slot.entry = Some(id);
+        slot.label = entry.label.into();
+        slot.progress = progress || entry.flags & PROGRESS != 0;
+        slot.replace = entry.flags & NO_REPLACE == 0;
+        if entry.timeout_ms != 0 {
+            slot.rest().timeout_ms = Some(entry.timeout_ms.into());
+        }
+        if !entry.path.is_empty() {
+            slot.rest().path = Some(entry.path.into());
+        }
+        if entry.submitted_at_ms > 0 {
+            // The wall clock may have been set since: an age is at least none.
+            let age_ms = u64::try_from(wall_ms() - entry.submitted_at_ms).unwrap_or(0);
+            slot.born_ms = self.api.entrance.clock.now_ms().saturating_sub(age_ms).max(1);
+        }
+        if !entry.task_ref.is_empty() {
+            let target = self.api.base.target(self.api.dialect(), &entry.task_ref)?;
+            slot.name_task(&target.id, target.reference());
+        }
+        Ok(slot)
+    }
+
+    /// Tells the host of a job that is back, and goes on with it.
+    fn bring_back(&self, state: &mut State, mut slot: Slot, submitted: bool) {
+        let goal = slot.goal;
+        let task = submitted.then(|| slot.watched(&self.api).unseen());
+        state.last_op += 1;
+        slot.op = state.last_op;
+        let event = Event { task, ..Event::of(&slot, EventKind::Resumed) };
+        self.queue.push(event);
+        self.pending.fetch_add(1, Ordering::AcqRel);
+        let key = state.slots.insert(slot);
+        match submitted {
+            // A job that only wanted the submit has what it wanted.
+            true if goal == Goal::Submitted => {
+                let task = state.slots.get(key).map(|slot| slot.watched(&self.api).unseen());
+                self.succeed(state, key, task, None);
+            }
+            true => {
+                self.watch(state, key, "");
+                self.work.notify_one();
+            }
+            false => self.fail(state, key, submit_unknown(self.api.title()), None),
+        }
+    }
+}
+
+/// What the journal keeps to name a task: not an address with a query, which may be signed and is cut off, where the id will do.
+pub(super) fn kept<'a>(id: &'a str, reference: &'a str) -> &'a str {
+    if id.is_empty() || !reference.contains('?') { reference } else { id }
+}
+
+fn wall_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

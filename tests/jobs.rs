@@ -1,0 +1,167 @@
+//! Jobs: what a host starts, and the events that it is told.
+
+mod common;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use common::{PNG, Server, client, dimilinks, json, options, refusal, succeeded, typed, within};
+use imgtask::{Client, Delivery, Event, EventKind, Goal, Images, Job, Options, State, Status};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// The next event, which must come.
+fn next(client: &Client) -> Event {
+    client.next_event(Some(SOON)).expect("open").expect("an event in time")
+}
+
+/// The events of one job up to its final one.
+fn events(client: &Client) -> Vec<Event> {
+    let mut events = Vec::new();
+    loop {
+        let event = next(client);
+        let last = event.kind == EventKind::Final;
+        events.push(event);
+        if last {
+            return events;
+        }
+    }
+}
+
+fn paced(server: &Server) -> Options {
+    Options { poll_interval_ms: 20, ..options("dimilinks", server) }
+}
+
+/// A service whose tasks are done at their third look.
+fn service() -> Server {
+    Server::start(|asked, _| match asked.method.as_str() {
+        "POST" => json(r#"{"created":1777080000,"task_id":"img_1","data":[]}"#),
+        _ if asked.path.starts_with("/p/img/") => typed("image/png", PNG),
+        _ => {
+            static LOOKS: AtomicUsize = AtomicUsize::new(0);
+            match LOOKS.fetch_add(1, Ordering::Relaxed) % 3 {
+                0 => json(&dimilinks("queued")),
+                1 => json(&dimilinks("in_progress")),
+                _ => json(&succeeded(&["/p/img/img_1/0?exp=1777166400000&sig=abc"])),
+            }
+        }
+    })
+}
+
+#[test]
+fn one_job_goes_from_a_prompt_to_the_bytes() {
+    let server = service();
+    let client = Client::create(&paced(&server)).expect("a client");
+    let mut job = Job::request(r#"{"prompt":"a red apple"}"#, Goal::Bytes);
+    (job.label, job.user_data, job.progress) = ("apple".into(), 7, true);
+    let op = client.start(job).expect("accepted");
+    assert!(op > 0 && client.pending() == 1);
+
+    let events = events(&client);
+    let (last, before) = events.split_last().expect("events");
+    assert!(before.iter().all(|event| event.kind == EventKind::Progress && event.op == op), "{before:?}");
+    assert_eq!((last.op, last.user_data, last.label.as_str(), last.status()), (op, 7, "apple", Status::Ok));
+    assert_eq!(last.goal, Some(Goal::Bytes));
+    assert_eq!(last.task.as_ref().map(|task| task.state), Some(State::Succeeded));
+    let Some(Delivery::Picture(picture)) = &last.image else { panic!("no picture: {last:?}") };
+    assert_eq!(picture.data, PNG);
+    assert_eq!(client.pending(), 0);
+    assert!(client.next_event(Some(Duration::ZERO)).expect("open").is_none());
+}
+
+#[test]
+fn a_job_that_is_stopped_gets_its_one_final_event() {
+    let server = Server::start(|_, _| json(&dimilinks("queued")));
+    let client = Client::create(&paced(&server)).expect("a client");
+    let op = client.start(Job::reference("img_1", Goal::Finished)).expect("accepted");
+    while server.asked().is_empty() {
+        std::thread::yield_now();
+    }
+    client.stop(op).expect("known");
+    let event = next(&client);
+    assert_eq!((event.op, event.kind, event.status()), (op, EventKind::Final, Status::Cancelled));
+    assert_eq!(event.task.map(|task| task.id), Some("img_1".into()));
+    assert_eq!(client.stop(op).expect_err("delivered").status(), Status::UnknownOp);
+    assert_eq!(client.stop(99).expect_err("never started").status(), Status::UnknownOp);
+}
+
+#[test]
+fn close_ends_a_thousand_jobs_and_calls_in_flight_within_a_second() {
+    let server = Server::start(|_, _| {
+        std::thread::sleep(Duration::from_secs(5));
+        json(&dimilinks("queued"))
+    });
+    let client = Client::create(&paced(&server)).expect("a client");
+    for n in 0..1_000 {
+        client.start(Job::reference(format!("img_{n}"), Goal::Finished)).expect("accepted");
+    }
+    while server.asked().len() < 8 {
+        std::thread::yield_now();
+    }
+    within(Duration::from_secs(1), || assert!(client.close(Duration::from_secs(5))));
+    let mut ended = 0;
+    loop {
+        match client.next_event(Some(SOON)) {
+            Ok(Some(event)) => {
+                assert_eq!((event.kind, event.status()), (EventKind::Final, Status::Cancelled));
+                ended += 1;
+            }
+            Ok(None) => panic!("an event or the end must come"),
+            Err(error) => {
+                assert_eq!(error.status(), Status::Closed);
+                break;
+            }
+        }
+    }
+    assert_eq!((ended, client.pending()), (1_000, 0));
+    assert_eq!(client.start(Job::reference("img_1", Goal::Finished)).expect_err("closed").status(), Status::Closed);
+}
+
+#[test]
+fn every_image_of_a_task_has_an_event_of_its_own() {
+    let server = Server::start(|asked, _| match asked.path.as_str() {
+        "/p/img/img_1/1" => refusal(404, "gone"),
+        path if path.starts_with("/p/img/") => typed("image/png", PNG),
+        _ => json(&succeeded(&["/p/img/img_1/0", "/p/img/img_1/1", "/p/img/img_1/2"])),
+    });
+    let client = client("dimilinks", &server);
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut job = Job::reference("img_1", Goal::File);
+    job.images = Images::All;
+    job.path = Some(folder.path().join("{id}-{index}.{ext}"));
+    client.start(job).expect("accepted");
+    let events = events(&client);
+    let told: Vec<_> = events.iter().map(|event| (event.kind, event.image_index, event.status())).collect();
+    assert_eq!(
+        told,
+        [
+            (EventKind::Image, 0, Status::Ok),
+            (EventKind::Image, 1, Status::LinkExpired),
+            (EventKind::Image, 2, Status::Ok),
+            (EventKind::Final, 0, Status::LinkExpired),
+        ]
+    );
+    let mut names: Vec<String> = std::fs::read_dir(folder.path())
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["img_1-0.png", "img_1-2.png"]);
+}
+
+#[test]
+fn an_interrupt_ends_the_waiting_for_an_event_and_no_job() {
+    let server = Server::start(|_, _| json(&dimilinks("queued")));
+    let client = Client::create(&paced(&server)).expect("a client");
+    client.start(Job::reference("img_1", Goal::Finished)).expect("accepted");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| client.next_event(None).expect_err("interrupted").status());
+        let started = Instant::now();
+        while !waiting.is_finished() && started.elapsed() < SOON {
+            client.interrupt();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(waiting.join().expect("no panic"), Status::Cancelled);
+    });
+    assert_eq!(client.pending(), 1);
+}
