@@ -7,7 +7,6 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use crate::api::Api;
-use crate::calls::Calls;
 use crate::dialect::{Confidence, Dialect};
 use crate::error::{Error, Result};
 use crate::fleet::{Event, Fleet, Job};
@@ -77,13 +76,8 @@ pub struct ProviderInfo {
 /// One service, one key. Cheap to clone; every call may be made from any thread.
 #[derive(Clone)]
 pub struct Client {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
     api: Arc<Api>,
-    calls: Calls,
-    fleet: Fleet,
+    fleet: Arc<Fleet>,
 }
 
 /// The built-in providers, the three documented ones first.
@@ -112,7 +106,7 @@ impl ProviderInfo {
 // Neither the key nor an address belongs into a log.
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("provider", &self.shared.api.title()).finish_non_exhaustive()
+        f.debug_struct("Client").field("provider", &self.api.title()).finish_non_exhaustive()
     }
 }
 
@@ -123,8 +117,8 @@ impl Client {
     /// `InvalidArgument` for an option that cannot be used; a missing key names its environment variable.
     pub fn create(options: &Options) -> Result<Client> {
         let api = Arc::new(Api::new(Setup::new(options)?)?);
-        let fleet = Fleet::new(Arc::clone(&api))?;
-        Ok(Client { shared: Arc::new(Shared { api, calls: Calls::default(), fleet }) })
+        let fleet = Arc::new(Fleet::new(Arc::clone(&api))?);
+        Ok(Client { api, fleet })
     }
 
     /// Uses another key from the next request on: for short-lived tokens.
@@ -133,25 +127,25 @@ impl Client {
     /// `InvalidArgument` for a key that cannot be sent in a header; the old one stays.
     pub fn set_key(&self, api_key: &str) -> Result<()> {
         options::check_key(api_key)?;
-        self.shared.api.set_key(api_key)
+        self.api.set_key(api_key)
     }
 
     /// Ends every blocking call in flight with `Cancelled`, also one blocked in the network or waiting for an event. Jobs go on, and
     /// the client stays usable.
     pub fn interrupt(&self) {
-        self.shared.calls.interrupt();
-        self.shared.fleet.interrupt();
+        self.api.calls.interrupt();
+        self.fleet.interrupt();
     }
 
     /// Refuses new calls and jobs with `Closed`, ends those there are and waits for calls and workers up to `timeout`.
     ///
     /// Returns whether all had ended. May be called again. Events can still be taken: every job gets its final one.
     pub fn close(&self, timeout: Duration) -> bool {
-        let Shared { api, calls, fleet } = &*self.shared;
+        let Client { api, fleet } = self;
         let started = Instant::now();
         // Both first stop what they have, so neither waits for the other.
         fleet.close(Duration::ZERO);
-        let ended = calls.close(timeout);
+        let ended = api.calls.close(timeout);
         api.http.shutdown();
         fleet.close(timeout.saturating_sub(started.elapsed())) && ended
     }
@@ -165,9 +159,9 @@ impl Client {
     /// `InvalidArgument` for what cannot be a job, `Unsupported`, `Busy` at `max_pending`, `Closed`, `Resource`. Everything else
     /// arrives as the job's final event.
     pub fn start(&self, job: Job) -> Result<u64> {
-        let started = self.shared.fleet.start(job);
+        let started = self.fleet.start(job);
         if let Err(error) = &started {
-            self.shared.api.log.line(LogLevel::Warn, || format!("start: {}: {error}", error.status()));
+            self.api.log.line(LogLevel::Warn, || format!("start: {}: {error}", error.status()));
         }
         started
     }
@@ -177,7 +171,7 @@ impl Client {
     /// # Errors
     /// `UnknownOp` for a number that no job has, or whose final event was taken.
     pub fn stop(&self, op: u64) -> Result<()> {
-        self.shared.fleet.stop(op)
+        self.fleet.stop(op)
     }
 
     /// Takes the next event, and tells the log what the workers had to say. `None` when none came in time.
@@ -188,7 +182,7 @@ impl Client {
     /// `Cancelled` when it waited and [`Client::interrupt`] was called; `Closed` after [`Client::close`] when every event was
     /// taken.
     pub fn next_event(&self, timeout: Option<Duration>) -> Result<Option<Event>> {
-        self.shared.fleet.next_event(timeout)
+        self.fleet.next_event(timeout)
     }
 
     /// A descriptor that is readable while events wait or the client is closed, for epoll and its like. The client's own: neither
@@ -197,7 +191,7 @@ impl Client {
     /// # Errors
     /// `Unsupported` where the system has none; `Resource`.
     pub fn event_fd(&self) -> Result<i32> {
-        self.shared.fleet.event_fd()
+        self.fleet.event_fd()
     }
 
     /// Takes up what the journal holds of this service and gives how many jobs came back. Each is told by an event of the kind
@@ -206,7 +200,7 @@ impl Client {
     /// # Errors
     /// `Journal` without a journal, or when it cannot be read; `Closed`; `Resource`.
     pub fn resume(&self, progress: bool) -> Result<usize> {
-        self.shared.fleet.resume(progress)
+        self.fleet.resume(progress)
     }
 
     /// Drops a task from the journal: it does not come back. Waits for the disk.
@@ -214,17 +208,17 @@ impl Client {
     /// # Errors
     /// `NotFound` when the journal has no such task; `InvalidArgument`; `Journal`.
     pub fn forget(&self, task_ref: &str) -> Result<()> {
-        self.shared.fleet.forget(task_ref)
+        self.fleet.forget(task_ref)
     }
 
     /// Jobs accepted whose final event was not taken yet.
     pub fn pending(&self) -> usize {
-        self.shared.fleet.pending()
+        self.fleet.pending()
     }
 
     /// What this client has done so far, and what it is at. Costs a pass over all tasks that are watched.
     pub fn stats(&self) -> Stats {
-        let Shared { api, calls, fleet } = &*self.shared;
+        let Client { api, fleet } = self;
         let outlook = fleet.outlook();
         let now_ms = api.entrance.clock.now_ms();
         let pace = api.entrance.pace();
@@ -236,7 +230,7 @@ impl Client {
             sweep: Duration::from_millis(outlook.sweep_ms),
             staleness_p50: outlook.staleness_p50_ms.map(Duration::from_millis),
             staleness_p95: outlook.staleness_p95_ms.map(Duration::from_millis),
-            in_flight: (calls.len() + outlook.in_flight) as u64,
+            in_flight: (api.calls.len() + outlook.in_flight) as u64,
             looks: api.counters.looks.load(Relaxed),
             requests: api.counters.requests.load(Relaxed),
             rate_limited: api.counters.rate_limited.load(Relaxed),
@@ -255,8 +249,8 @@ impl Client {
     /// `InvalidArgument` for a request that is no JSON object; `SubmitUnknown`; what the service answered.
     pub fn submit(&self, request_json: &str) -> Result<Task> {
         self.told("submit", || {
-            let Shared { api, calls, .. } = &*self.shared;
-            let call = calls.enter()?;
+            let api = &*self.api;
+            let call = api.calls.enter()?;
             let outgoing = api.prepare(request_json)?;
             let leave = api.admit(&call.stop, api.setup.request_timeout)?;
             api.submit(&outgoing, &call.stop, Instant::now() + api.setup.submit_timeout, leave)
@@ -269,8 +263,8 @@ impl Client {
     /// `InvalidArgument` for a reference that is none; what the network or the service answered.
     pub fn fetch(&self, task_ref: &str) -> Result<Task> {
         self.told("fetch", || {
-            let Shared { api, calls, .. } = &*self.shared;
-            let call = calls.enter()?;
+            let api = &*self.api;
+            let call = api.calls.enter()?;
             let target = api.target(task_ref)?;
             let now = Instant::now();
             let leave = api.entrance.admit(&call.stop, now, api.setup.request_timeout);
@@ -297,10 +291,10 @@ impl Client {
     /// As [`Client::wait`], and calls `on_look` on this thread after every look that was understood.
     pub fn wait_with(&self, task_ref: &str, timeout: Option<Duration>, on_look: &mut dyn FnMut(&Task)) -> Result<Task> {
         self.told("wait", || {
-            let call = self.shared.calls.enter()?;
-            let target = self.shared.api.target(task_ref)?;
-            let wait = Wait { api: &self.shared.api, stop: &call.stop, target: &target };
-            wait.run(timeout.unwrap_or(self.shared.api.setup.wait_timeout), on_look)
+            let call = self.api.calls.enter()?;
+            let target = self.api.target(task_ref)?;
+            let wait = Wait { api: &self.api, stop: &call.stop, target: &target };
+            wait.run(timeout.unwrap_or(self.api.setup.wait_timeout), on_look)
         })
     }
 
@@ -310,9 +304,9 @@ impl Client {
     /// `Unsupported` where the dialect has no such call; `Rejected` when the service does not cancel this task: it goes on.
     pub fn cancel_task(&self, task_ref: &str) -> Result<Task> {
         self.told("cancel", || {
-            let call = self.shared.calls.enter()?;
-            let target = self.shared.api.target(task_ref)?;
-            self.shared.api.cancel(&target, &call.stop, self.shared.api.setup.request_timeout)
+            let call = self.api.calls.enter()?;
+            let target = self.api.target(task_ref)?;
+            self.api.cancel(&target, &call.stop, self.api.setup.request_timeout)
         })
     }
 
@@ -343,14 +337,14 @@ impl Client {
     }
 
     fn retrieve(&self, task: &Task, index: usize, sink: &mut dyn Sink) -> Result<PictureInfo> {
-        let call = self.shared.calls.enter()?;
-        self.shared.api.retrieve(task, index, &call.stop, sink)
+        let call = self.api.calls.enter()?;
+        self.api.retrieve(task, index, &call.stop, sink)
     }
 
     /// Tells the log how a call about a task ended.
     fn told(&self, what: &str, call: impl FnOnce() -> Result<Task>) -> Result<Task> {
         let result = call();
-        let log = &self.shared.api.log;
+        let log = &self.api.log;
         match &result {
             Ok(task) => log.line(LogLevel::Info, || format!("{what}: {}", log::task_line(task))),
             Err(error) => log.line(LogLevel::Warn, || format!("{what}: {}: {error}", error.status())),
@@ -360,7 +354,7 @@ impl Client {
 
     /// Tells the log of a bug that the C ABI caught, and closes the client.
     pub(crate) fn broke(&self, error: &Error) {
-        self.shared.api.log.line(LogLevel::Error, || error.message().to_owned());
+        self.api.log.line(LogLevel::Error, || error.message().to_owned());
         self.close(Duration::ZERO);
     }
 }

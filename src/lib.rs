@@ -7,7 +7,6 @@
 //! Never upward, never sideways between `poll`, `dialect`, `http` and `journal`.
 
 mod api;
-mod calls;
 #[allow(unsafe_code)]
 mod capi;
 mod client;

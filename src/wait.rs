@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::api::{Api, Kept, Leave, Look, Target, Watched, seen_in};
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result, Retry, Status};
 use crate::http::Stop;
 use crate::log::{self, LogLevel};
 use crate::poll::{End, Jitter, Seen, Spacing, Step, Watch};
@@ -62,7 +62,13 @@ impl Wait<'_> {
             let leave = match api.entrance.admit(self.stop, Instant::now(), patience) {
                 Ok(leave) => leave,
                 Err(Kept::Stopped) => return Err(self.cancelled(known)),
-                Err(Kept::Closed { .. }) => return self.end(End::Starved, known, started),
+                Err(Kept::Closed { opens_in }) => {
+                    let now_ms = clock.now_ms();
+                    // What was seen an interval ago is news enough to say that the time is over.
+                    let fresh = self.paced(&known, |spacing| watch.seen_within(now_ms, spacing));
+                    let end = if fresh { End::TimedOut } else { End::Starved };
+                    return self.end(end, known, started).map_err(|error| error.with_retry(Retry::After(opens_in)));
+                }
             };
             let look_started = Instant::now();
             let limit = look_started + setup.request_timeout;

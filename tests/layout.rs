@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// but the folders of one floor do not know each other.
 const FLOORS: &[&[&str]] = &[
     &["capi"],
-    &["client", "wait", "calls"],
+    &["client", "wait"],
     &["fleet"],
     &["api", "options"],
     &["image"],

@@ -1,11 +1,12 @@
 //! One service at one address: a submit, a look, a cancel, each one exchange. When to look is not decided here.
 //!
 //! - [`exchange`]: one request and its whole answer, through the gate. [`refusal`]: what an answer other than success means.
-//! - [`entrance`]: the gate with real time.
+//! - [`entrance`]: the gate with real time. [`calls`]: the blocking calls in flight.
 //! - [`outcome`]: what a look says to the policy, and how waits and jobs end.
 //! - [`reference`]: what a task reference names. [`submits`]: the client's own submits.
 //! - [`retrieval`]: an image of a task becomes bytes, its link renewed once.
 
+mod calls;
 mod entrance;
 mod exchange;
 mod outcome;
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use self::calls::Calls;
 use self::entrance::Entrance;
 use self::exchange::{Answer, Key};
 use self::submits::Submits;
@@ -38,6 +40,7 @@ pub(crate) struct Api {
     pub(crate) setup: Setup,
     pub(crate) base: Base,
     pub(crate) entrance: Entrance,
+    pub(crate) calls: Calls,
     pub(crate) http: Http,
     pub(crate) submits: Submits,
     pub(crate) log: Log,
@@ -76,6 +79,7 @@ impl Api {
         Ok(Api {
             base: Base::new(setup.base.clone()),
             entrance: Entrance::new(&setup),
+            calls: Calls::default(),
             http: Http::new(&setup.http)?,
             submits: Submits::default(),
             log: setup.log.clone(),

@@ -135,6 +135,7 @@ impl Shared {
             self.fail(&mut state, key, bug, None);
         }
         drop(state);
+        self.api.calls.close(Duration::ZERO);
         self.close_soon();
     }
 

@@ -19,7 +19,7 @@ mod resume;
 mod slots;
 mod worker;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -59,6 +59,8 @@ struct Shared {
     left: Condvar,
     /// Jobs accepted whose final event was not taken yet.
     pending: AtomicUsize,
+    /// Whether workers rest because too much waits to be taken.
+    held_back: AtomicBool,
 }
 
 struct State {
@@ -107,6 +109,7 @@ impl Fleet {
             work: Condvar::new(),
             left: Condvar::new(),
             pending: AtomicUsize::new(0),
+            held_back: AtomicBool::new(false),
         };
         Ok(Fleet { shared: Arc::new(shared) })
     }
@@ -170,6 +173,11 @@ impl Fleet {
                 Taken::Event(event) => {
                     if event.kind == EventKind::Final {
                         shared.pending.fetch_sub(1, Ordering::AcqRel);
+                    }
+                    if shared.held_back.swap(false, Ordering::AcqRel) {
+                        // Under the lock: a worker that is about to rest has not missed it.
+                        let _state = shared.lock();
+                        shared.work.notify_all();
                     }
                     return Ok(Some(*event));
                 }

@@ -1,5 +1,6 @@
 //! The threads: few, started when there is work, each doing one errand after another.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use super::{MAX_HELD_BYTES, Shared, State};
 use crate::api::Leave;
 use crate::error::{Error, Result, Status};
 use crate::http::Stop;
-use crate::log;
+use crate::log::{self, LogLevel};
 use crate::panics;
 use crate::poll::Turn;
 use crate::threads;
@@ -30,11 +31,22 @@ pub(super) struct Crew {
     looks: usize,
     slow: usize,
     flushed: Instant,
+    /// Whether the log was told that the gate cannot carry all tasks.
+    told_saturated: bool,
 }
 
 impl Crew {
     pub(super) fn new(most: usize) -> Crew {
-        Crew { most, threads: 0, idle: 0, alarm_ms: None, looks: 0, slow: 0, flushed: Instant::now() }
+        Crew {
+            most,
+            threads: 0,
+            idle: 0,
+            alarm_ms: None,
+            looks: 0,
+            slow: 0,
+            flushed: Instant::now(),
+            told_saturated: false,
+        }
     }
 
     pub(super) fn threads(&self) -> usize {
@@ -155,6 +167,7 @@ impl Shared {
             return Ok(Errand::Download { key: waiting.key, task: waiting.task, host, stop });
         }
         let brings_more = in_queue + state.lanes.weight() <= MAX_HELD_BYTES;
+        self.held_back.store(!brings_more, Ordering::Release);
         loop {
             let now_ms = self.api.entrance.clock.now_ms();
             let submits = brings_more && state.crew.has_room_for_slow();
@@ -179,6 +192,7 @@ impl Shared {
                 }
                 Turn::End { key, end } => self.gave_up(state, key, end),
                 Turn::Rest { until_ms } => {
+                    self.tell_saturation(state);
                     let journal_ms = self.journal.as_ref().filter(|journal| journal.has_queued()).map(|_| {
                         let pause = JOURNAL_PAUSE.saturating_sub(state.crew.flushed.elapsed());
                         now_ms + u64::try_from(pause.as_millis()).unwrap_or(0) + 1
@@ -190,6 +204,25 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Tells the log once when looks fall behind, and what would help.
+    fn tell_saturation(&self, state: &mut State) {
+        let pace = self.api.entrance.pace();
+        let saturated = state.schedule.saturated(&pace);
+        let (sweep_ms, per_minute) = (state.schedule.sweep_of(&pace), pace.gate.budget());
+        drop(pace);
+        if saturated && !state.crew.told_saturated {
+            let title = self.api.title();
+            self.api.log.line(LogLevel::Warn, || {
+                let seconds = sweep_ms / 1000;
+                format!(
+                    "{title}: saturated: at {per_minute} requests a minute it takes {seconds} s to look at every task once; a higher \
+                     limit, or fewer tasks at a time, brings results sooner"
+                )
+            });
+        }
+        state.crew.told_saturated = saturated;
     }
 
     /// A look is no longer under way. Gives the milliseconds that the next ones are taken to last: a last look starts so long before
