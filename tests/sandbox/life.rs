@@ -209,3 +209,34 @@ fn a_head_request_is_answered_without_a_body() {
     assert!(raw.head().starts_with("HTTP/1.1 200 ") && raw.body().is_empty());
     assert!(raw.header("content-length").is_some_and(|length| length != "0"));
 }
+
+#[test]
+fn many_tasks_are_made_at_once_without_a_create_for_each() {
+    let sandbox = Sandbox::start(&[]);
+    let order = json!({ "provider": "dimilinks", "count": 3_000, "prompt": "fox {n} [duration:0]", "size": "16x16" });
+    let made = sandbox.control("POST", "/tasks", &order.to_string()).json();
+    let ids: Vec<&str> = made["ids"].as_array().expect("ids").iter().filter_map(|id| id.as_str()).collect();
+    let different: std::collections::BTreeSet<_> = ids.iter().collect();
+    assert_eq!((ids.len(), different.len()), (3_000, 3_000));
+    assert_eq!((&sandbox.stats()["submits"], &sandbox.stats()["tasks"]), (&json!(0), &json!(3_000)));
+
+    let service = sandbox.dimilinks();
+    let picture = |id: &str| {
+        let task = service.get(&format!("/v1/tasks/{id}")).json();
+        assert_eq!(task["status"], "succeeded", "{task}");
+        service.get(task["result"]["data"][0]["url"].as_str().expect("a link")).body
+    };
+    let (first, last) = (picture(ids[0]), picture(ids[2_999]));
+    assert!(first.starts_with(b"\x89PNG") && first.len() < 2_000, "{} bytes", first.len());
+    assert_ne!(first, last, "the number is part of the prompt");
+}
+
+#[test]
+fn tasks_are_not_made_at_once_from_an_order_that_cannot_be() {
+    let sandbox = Sandbox::start(&[]);
+    for order in ["[]", r#"{"count": 2}"#, r#"{"provider": "nobody"}"#, r#"{"provider": "lemondata", "count": 0}"#] {
+        let reply = sandbox.control("POST", "/tasks", order);
+        assert!(reply.status == 400 && reply.json()["error"].is_string(), "{order}: {}", reply.status);
+    }
+    assert_eq!(sandbox.stats()["tasks"], 0);
+}

@@ -1,16 +1,17 @@
 //! The control routes below `/sandbox`: no key, JSON in and out.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::catalogue;
-use super::gateway::Gateway;
+use super::gateway::{Call, Gateway, Route};
 use super::http::Request;
 use super::scenario::Rule;
 use super::store::{Fate, State, Task};
-use super::{Service, dimilinks, lemondata};
+use super::{Service, create, dimilinks, lemondata, order};
 
 /// Answers a control request.
 pub(super) fn answer(gateway: &Gateway, request: &Request<'_>) -> Answer {
@@ -23,6 +24,10 @@ pub(super) fn answer(gateway: &Gateway, request: &Request<'_>) -> Answer {
             let tasks: Value = gateway.store.all().iter().map(|task| describe(gateway, task)).collect();
             Answer::json(200, &tasks)
         }
+        ("POST", "tasks") => match make(gateway, request) {
+            Ok(made) => Answer::json(200, &json!({ "ids": made.iter().map(|task| &task.id).collect::<Vec<_>>() })),
+            Err(message) => Answer::json(400, &json!({ "error": message })),
+        },
         ("GET", "scenarios") => {
             Answer::json(200, &json!({ "active": gateway.rules.describe(), "known": catalogue::document() }))
         }
@@ -62,7 +67,7 @@ pub(super) fn answer(gateway: &Gateway, request: &Request<'_>) -> Answer {
 }
 
 fn unknown() -> Answer {
-    let text = "no such control route; GET /sandbox/scenarios, stats, tasks, requests; POST /sandbox/scenario, reset, tasks/{id}/hold?state=, tasks/{id}/finish, tasks/{id}/fail?code=, tasks/{id}/cancel; DELETE /sandbox/scenario";
+    let text = "no such control route; GET /sandbox/scenarios, stats, tasks, requests; POST /sandbox/tasks, scenario, reset, tasks/{id}/hold?state=, tasks/{id}/finish, tasks/{id}/fail?code=, tasks/{id}/cancel; DELETE /sandbox/scenario";
     Answer::json(404, &json!({ "error": text }))
 }
 
@@ -70,6 +75,19 @@ fn stats(gateway: &Gateway) -> Value {
     let mut stats = gateway.stats.describe();
     stats["tasks"] = json!(gateway.store.len());
     stats
+}
+
+/// Makes many tasks at once.
+fn make(gateway: &Gateway, request: &Request<'_>) -> Result<Vec<Arc<Task>>, String> {
+    let members = order::members(request).ok_or("the body must be a JSON object")?;
+    let service = match members.get("provider").and_then(Value::as_str) {
+        Some("dimilinks") => Service::DimiLinks,
+        Some("lemondata") => Service::LemonData,
+        _ => return Err("provider must be dimilinks or lemondata".into()),
+    };
+    let count = members.get("count").map_or(Some(1), Value::as_u64).unwrap_or_default();
+    let call = Call { gateway, request, route: Route::Create, service, id: String::new(), index: "" };
+    create::many(&call, &members, count)
 }
 
 /// Takes one scenario or a list of them, as objects or in the short form.

@@ -7,19 +7,47 @@ use serde_json::{Map, Value};
 
 use super::answer::Answer;
 use super::catalogue::{Kind, Place, Stage};
-use super::gateway::{Call, Refusal, Route};
+use super::gateway::{ANY_KEY, Call, Refusal, Route};
 use super::order::{self, Invalid};
 use super::pictures::Canvas;
-use super::scenario::{Fault, Occasion, Rule};
+use super::scenario::{Fault, Occasion, Rule, Rules};
 use super::store::{self, Fate, Plan, State, Task};
 use super::{Service, dimilinks, lemondata};
 
 /// Scaled seconds after which a synchronous create is given up: DimiLinks' server allows 8 minutes and a half.
 const SYNCHRONOUS_SECONDS: f64 = 510.0;
 
+/// Most tasks that are made in one go.
+const MOST_AT_ONCE: u64 = 1_000_000;
+
 /// Answers a create or an edit.
 pub(super) fn answer(call: &Call<'_>) -> Answer {
     call.create()
+}
+
+/// Makes `count` tasks without a create for each, for the control route: `members` are those of a create. Every `{n}` in the
+/// prompt is the task's number, from 1. Only the prompt's own directives strike, and of those only what concerns the task itself.
+pub(super) fn many(call: &Call<'_>, members: &Map<String, Value>, count: u64) -> Result<Vec<Arc<Task>>, String> {
+    if !(1..=MOST_AT_ONCE).contains(&count) {
+        return Err(format!("count must be a whole number from 1 to {MOST_AT_ONCE}"));
+    }
+    let wish = call.wish(members).map_err(|invalid| invalid.message)?;
+    let prompt = order::prompt(members).unwrap_or("a task");
+    let make = |number: u64| {
+        let prompt = prompt.replace("{n}", &number.to_string());
+        let submit = call.gateway.store.count_submit(call.service, &prompt);
+        let own = Rule::in_prompt(&prompt, submit);
+        let faults = Rules::default().striking(&Occasion {
+            place: Place::Create,
+            reading: false,
+            pending: false,
+            done: false,
+            reused: false,
+            own: &own,
+        });
+        call.add(&prompt, &wish, ANY_KEY, own, submit, &faults)
+    };
+    Ok((1..=count).map(make).collect())
 }
 
 impl Call<'_> {
@@ -91,40 +119,7 @@ impl Call<'_> {
         let members = members.ok_or(Refusal::Unreadable)?;
         let prompt = order::prompt(members).ok_or(Refusal::NoPrompt)?;
         let wish = self.wish(members).map_err(Refusal::Invalid)?;
-        let gateway = self.gateway;
-        let chance = store::digest(gateway.seed, self.service, prompt, submit, "time");
-        let seconds = gateway.duration.unwrap_or_else(|| store::usual_seconds(&chance));
-        let mut making = Making {
-            seconds: Some(seconds),
-            fate: Fate::Success,
-            is_video: wish.model.contains("seedance") || wish.model.contains("video"),
-            first_shape: false,
-            held: None,
-        };
-        for fault in faults {
-            making.change(self.service, fault);
-        }
-        let scaled = |seconds: f64| Duration::try_from_secs_f64(seconds / gateway.speed).unwrap_or(Duration::MAX / 4);
-        let total = making.seconds.map(scaled);
-        let mut rules = own;
-        rules.extend(gateway.rules.for_each_task());
-        let plan = Plan {
-            service: self.service,
-            owner: key.to_owned(),
-            prompt: prompt.to_owned(),
-            model: wish.model,
-            canvas: wish.canvas,
-            count: wish.count,
-            queue: scaled(making.seconds.unwrap_or(seconds) * 0.1),
-            total,
-            fate: making.fate,
-            is_video: making.is_video,
-            first_shape: making.first_shape,
-            held: making.held,
-            rules,
-            submit,
-        };
-        let task = gateway.store.add(plan, gateway.seed);
+        let task = self.add(prompt, &wish, key, own, submit, faults);
         if wish.asynchronous {
             let answer = match self.service {
                 Service::DimiLinks => dimilinks::accepted(&task, dimilinks::wants_apimart(self.request)),
@@ -140,6 +135,51 @@ impl Call<'_> {
             Service::LemonData => lemondata::finished(self, &task, wish.b64),
         };
         Ok((answer, Some(task)))
+    }
+
+    /// Makes the task itself.
+    fn add(
+        &self,
+        prompt: &str,
+        wish: &Wish,
+        owner: &str,
+        own: Vec<Rule>,
+        submit: u64,
+        faults: &[Arc<Fault>],
+    ) -> Arc<Task> {
+        let gateway = self.gateway;
+        let chance = store::digest(gateway.seed, self.service, prompt, submit, "time");
+        let seconds = gateway.duration.unwrap_or_else(|| store::usual_seconds(&chance));
+        let mut making = Making {
+            seconds: Some(seconds),
+            fate: Fate::Success,
+            is_video: wish.model.contains("seedance") || wish.model.contains("video"),
+            first_shape: false,
+            held: None,
+        };
+        for fault in faults {
+            making.change(self.service, fault);
+        }
+        let scaled = |seconds: f64| Duration::try_from_secs_f64(seconds / gateway.speed).unwrap_or(Duration::MAX / 4);
+        let mut rules = own;
+        rules.extend(gateway.rules.for_each_task());
+        let plan = Plan {
+            service: self.service,
+            owner: owner.to_owned(),
+            prompt: prompt.to_owned(),
+            model: wish.model.clone(),
+            canvas: wish.canvas,
+            count: wish.count,
+            queue: scaled(making.seconds.unwrap_or(seconds) * 0.1),
+            total: making.seconds.map(scaled),
+            fate: making.fate,
+            is_video: making.is_video,
+            first_shape: making.first_shape,
+            held: making.held,
+            rules,
+            submit,
+        };
+        gateway.store.add(plan, gateway.seed)
     }
 
     /// A synchronous create waits as long as the task takes; the control route may end it sooner. Returns whether it ended.
