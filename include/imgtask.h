@@ -17,6 +17,20 @@
  *     imgtask_task_free(task);
  *     imgtask_client_free(client);
  *
+ * Without blocking, once a frame:
+ *
+ *     imgtask_job job = IMGTASK_INIT(imgtask_job);
+ *     job.request_json = "{\"prompt\": \"a red apple\"}";
+ *     job.goal = IMGTASK_GOAL_BYTES;
+ *     status = imgtask_client_start(client, &job, NULL);
+ *     ...
+ *     imgtask_event event = IMGTASK_INIT(imgtask_event);
+ *     while (imgtask_client_next_event(client, 0, &event) == IMGTASK_STATUS_OK) {
+ *         if (event.kind == IMGTASK_EVENT_KIND_FINAL && event.status == IMGTASK_STATUS_OK)
+ *             show(event.bytes);
+ *         imgtask_event_clear(&event);
+ *     }
+ *
  * Handles. A client, a task, bytes and an error are opaque. Each has one free function; NULL is fine there. Tasks, bytes and
  * errors never change: any number of threads may read them, and they outlive their client.
  *
@@ -33,7 +47,12 @@
  * may hold what is known: test the pointer, and free it.
  *
  * Threads. Any function on any thread that has 64 KiB of stack; none inside a signal handler. Free a handle only when no call
- * is using it. The library calls nothing of yours but the log sink, and only on a thread that is inside a call.
+ * is using it. The library calls nothing of yours but the log sink, and only on a thread that is inside a call. It has threads of
+ * its own for jobs only, from the first one on; they block the signals that a program may handle, and run nothing of yours.
+ *
+ * The gate. All requests of a client, blocking or not, share one budget: the service's limit less a tenth. A pause that the service
+ * asks for holds for all of them. A blocking call waits for the gate as long as one look may take, and is RATE_LIMITED with the time
+ * when that is not enough; then nothing was sent.
  *
  * Times are milliseconds (_ms), Unix seconds (_at) or Unix milliseconds (_at_ms). Every call ends by its deadline.
  *
@@ -637,9 +656,9 @@ typedef uint32_t imgtask_flag;
  * @param error         receives why, or NULL.
  * @return OK; NULL_ARGUMENT, INVALID_ARGUMENT, INVALID_UTF8: nothing was sent; UNSUPPORTED where the provider has no submit;
  *         RESOLVE, CONNECT, TLS, PROXY: nothing was sent; UNAUTHORIZED, PAYMENT, RATE_LIMITED, REJECTED, SERVER: the
- *         service's answer; SUBMIT_UNKNOWN; CANCELLED; CLOSED; WRONG_PROCESS; BUSY.
+ *         service's answer (RATE_LIMITED without an HTTP status: the gate's, and nothing was sent); SUBMIT_UNKNOWN; CANCELLED; CLOSED; WRONG_PROCESS; BUSY.
  *
- * Blocks for at most submit_timeout_ms.
+ * Blocks for at most submit_timeout_ms, and request_timeout_ms for the gate.
  */
 IMGTASK_API
 IMGTASK_NODISCARD
@@ -661,7 +680,7 @@ imgtask_status imgtask_client_submit(imgtask_client *client,
  *         RESOLVE, CONNECT, TLS, IO, PROTOCOL, PROXY; TIMEOUT; TOO_LARGE; CANCELLED; CLOSED; WRONG_PROCESS; BUSY. A look
  *         that fails says nothing about the task.
  *
- * Blocks for at most request_timeout_ms.
+ * Blocks for at most request_timeout_ms, and as long again for the gate.
  */
 IMGTASK_API
 IMGTASK_NODISCARD
@@ -706,7 +725,7 @@ imgtask_status imgtask_client_wait(imgtask_client *client,
  * @return OK; UNSUPPORTED where the provider has no such call; REJECTED where this task can no longer be cancelled;
  *         otherwise as imgtask_client_fetch.
  *
- * Blocks for at most request_timeout_ms.
+ * Blocks for at most request_timeout_ms, and as long again for the gate.
  */
 IMGTASK_API
 IMGTASK_NODISCARD

@@ -41,9 +41,9 @@ pub enum imgtask_flag {
 /// @param error         receives why, or NULL.
 /// @return OK; NULL_ARGUMENT, INVALID_ARGUMENT, INVALID_UTF8: nothing was sent; UNSUPPORTED where the provider has no submit;
 ///         RESOLVE, CONNECT, TLS, PROXY: nothing was sent; UNAUTHORIZED, PAYMENT, RATE_LIMITED, REJECTED, SERVER: the
-///         service's answer; SUBMIT_UNKNOWN; CANCELLED; CLOSED; WRONG_PROCESS; BUSY.
+///         service's answer (RATE_LIMITED without an HTTP status: the gate's, and nothing was sent); SUBMIT_UNKNOWN; CANCELLED; CLOSED; WRONG_PROCESS; BUSY.
 ///
-/// Blocks for at most submit_timeout_ms.
+/// Blocks for at most submit_timeout_ms, and request_timeout_ms for the gate.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn imgtask_client_submit(
@@ -75,7 +75,7 @@ pub unsafe extern "C" fn imgtask_client_submit(
 ///         RESOLVE, CONNECT, TLS, IO, PROTOCOL, PROXY; TIMEOUT; TOO_LARGE; CANCELLED; CLOSED; WRONG_PROCESS; BUSY. A look
 ///         that fails says nothing about the task.
 ///
-/// Blocks for at most request_timeout_ms.
+/// Blocks for at most request_timeout_ms, and as long again for the gate.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn imgtask_client_fetch(
@@ -141,7 +141,7 @@ pub unsafe extern "C" fn imgtask_client_wait(
 /// @return OK; UNSUPPORTED where the provider has no such call; REJECTED where this task can no longer be cancelled;
 ///         otherwise as imgtask_client_fetch.
 ///
-/// Blocks for at most request_timeout_ms.
+/// Blocks for at most request_timeout_ms, and as long again for the gate.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn imgtask_client_cancel_task(
