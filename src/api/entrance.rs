@@ -27,7 +27,10 @@ impl Clock {
     }
 
     pub(crate) fn ms_at(&self, at: Instant) -> u64 {
-        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        // Sixteen bytes wide, as_millis would cost every look a division.
+        let ms = |duration: Duration| {
+            duration.as_secs().saturating_mul(1000).saturating_add(duration.subsec_millis().into())
+        };
         match at.checked_duration_since(self.started) {
             Some(since) => BEFORE_MS.saturating_add(ms(since)),
             None => BEFORE_MS.saturating_sub(ms(self.started.saturating_duration_since(at))),

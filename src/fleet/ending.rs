@@ -60,7 +60,7 @@ impl Shared {
             return self.succeed(state, key, Some(*task), None);
         }
         if slot.stopped {
-            return self.end_stopped(state, key);
+            return self.end_stopped(state, key, Some(task));
         }
         let index = match slot.images {
             Images::One(index) => index,
@@ -109,8 +109,9 @@ impl Shared {
     }
 
     /// The host has ended the job, by a stop or by closing the client.
-    pub(super) fn end_stopped(&self, state: &mut State, key: Key) {
-        let waiting = state.lanes.remove(key);
+    ///
+    /// `waiting` is the task that it was going to download.
+    pub(super) fn end_stopped(&self, state: &mut State, key: Key, waiting: Option<Box<Task>>) {
         let closing = state.closing;
         let Some(slot) = self.remove(state, key) else { return };
         let what = match slot.rest.as_ref().is_some_and(|rest| rest.outgoing.is_some()) {

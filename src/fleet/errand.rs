@@ -110,7 +110,7 @@ impl Shared {
             return self.succeed(&mut state, key, Some(task), None);
         }
         if slot.stopped {
-            return self.end_stopped(&mut state, key);
+            return self.end_stopped(&mut state, key, None);
         }
         self.watch(&mut state, key, &task.model);
         if told {
@@ -147,14 +147,14 @@ impl Shared {
             Ok(look) => self.saw(&mut state, key, look, now_ms, allowance_ms),
             Err(error) if error.status() == Status::Cancelled || goal == Goal::Looked => {
                 if slot.stopped {
-                    return self.end_stopped(&mut state, key);
+                    return self.end_stopped(&mut state, key, None);
                 }
                 state.schedule.forget(key);
                 self.fail(&mut state, key, error, None);
             }
             Err(error) => {
                 if slot.stopped {
-                    return self.end_stopped(&mut state, key);
+                    return self.end_stopped(&mut state, key, None);
                 }
                 let seen = seen_in(&error);
                 slot.error = Some(error);
@@ -194,7 +194,7 @@ impl Shared {
         match end {
             Some(End::Final) => self.arrived(state, key, Box::new(task)),
             Some(end) => self.ended(state, key, end, Some(task)),
-            None if stopped => self.end_stopped(state, key),
+            None if stopped => self.end_stopped(state, key, None),
             None if moved => self.tell_progress(state, key, task),
             None => {}
         }
@@ -258,7 +258,9 @@ impl Shared {
         slot.under_way = None;
         match result {
             Ok(image) => self.succeed(&mut state, key, Some(task.clone()), image),
-            Err(error) if slot.stopped && error.status() == Status::Cancelled => self.end_stopped(&mut state, key),
+            Err(error) if slot.stopped && error.status() == Status::Cancelled => {
+                self.end_stopped(&mut state, key, Some(Box::new(task.clone())));
+            }
             Err(error) => self.fail(&mut state, key, error, Some(task.clone())),
         }
     }

@@ -82,6 +82,14 @@ impl Lanes {
         Some(removed.task)
     }
 
+    /// Takes out every download that waits.
+    pub(super) fn take_all(&mut self) -> HashMap<Key, Box<Task>> {
+        self.turns.clear();
+        self.weight = 0;
+        let waiting = self.by_host.values_mut().flat_map(|lane| lane.waiting.drain(..));
+        waiting.map(|waiting| (waiting.key, waiting.task)).collect()
+    }
+
     /// Bytes of the bodies that wait.
     pub(super) fn weight(&self) -> usize {
         self.weight

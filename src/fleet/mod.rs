@@ -157,7 +157,10 @@ impl Fleet {
                 // Outside the lock: it may shut a socket down.
                 stop.stop();
             }
-            None => shared.end_stopped(&mut state, key),
+            None => {
+                let waiting = state.lanes.remove(key);
+                shared.end_stopped(&mut state, key, waiting);
+            }
         }
         Ok(())
     }
@@ -221,6 +224,7 @@ impl Fleet {
         drop(state);
         // What is not written is only work that comes back once more.
         shared.flush_journal();
+        shared.api.log.deliver();
         true
     }
 
@@ -326,14 +330,11 @@ impl Shared {
         slot.watched_ms = now_ms;
         let own_ms = slot.rest.as_ref().and_then(|rest| rest.timeout_ms);
         let default_ms = u64::try_from(self.api.setup.wait_timeout.as_millis()).unwrap_or(u64::MAX);
-        let timeout_ms = match slot.goal {
-            // One look, whenever the gate lets it through.
-            Goal::Looked => LONGEST_WAIT_MS,
-            _ => own_ms.unwrap_or(default_ms).min(LONGEST_WAIT_MS),
-        };
+        let timeout_ms = own_ms.unwrap_or(default_ms).min(LONGEST_WAIT_MS);
         let start = Start {
             born_ms: if slot.born_ms == 0 { now_ms } else { slot.born_ms },
-            ours: slot.born_ms != 0,
+            // Who wants one look wants it now.
+            ours: slot.born_ms != 0 && slot.goal != Goal::Looked,
             deadline_ms: now_ms.saturating_add(timeout_ms),
             model: self.api.entrance.pace().durations.model(model),
         };
@@ -345,12 +346,13 @@ impl Shared {
         let mut state = self.lock();
         state.closing = true;
         let mut stops = Vec::new();
+        let mut waiting = state.lanes.take_all();
         for key in state.slots.keys() {
             let Some(slot) = state.slots.get(key) else { continue };
             slot.stopped = true;
             match slot.under_way.clone() {
                 Some(stop) => stops.push(stop),
-                None => self.end_stopped(&mut state, key),
+                None => self.end_stopped(&mut state, key, waiting.remove(&key)),
             }
         }
         self.close_queue_when_done(&state);

@@ -167,8 +167,11 @@ impl Slots {
         self.by_op.get(&op).copied()
     }
 
+    /// The places of all jobs, in the order in which they were accepted.
     pub(super) fn keys(&self) -> Vec<Key> {
-        self.by_op.values().copied().collect()
+        let mut all: Vec<(u64, Key)> = self.by_op.iter().map(|(op, key)| (*op, *key)).collect();
+        all.sort_unstable();
+        all.into_iter().map(|(_, key)| key).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -59,7 +59,7 @@ impl Crew {
 
     /// Whether one more submit or download may be under way: some threads are kept for looks.
     fn has_room_for_slow(&self) -> bool {
-        self.slow < self.most - (self.most / 4).min(self.most - 1)
+        self.slow < self.most.saturating_sub((self.most / 4).max(1)).max(1)
     }
 }
 
