@@ -110,12 +110,6 @@ impl Journal {
 
     /// Every entry, oldest first, with the changes that are queued.
     pub(crate) fn entries(&self) -> Result<Vec<(EntryId, Entry)>> {
-        let (entries, _queue) = self.read()?;
-        Ok(entries.into_iter().map(|(id, entry)| (EntryId(id), entry)).collect())
-    }
-
-    /// The entries as they will be, and the queue as it was for that.
-    fn read(&self) -> Result<(BTreeMap<u64, Entry>, MutexGuard<'_, Queue>)> {
         self.check_process()?;
         let mut queue = lock(&self.queue);
         while queue.busy {
@@ -139,7 +133,8 @@ impl Journal {
                 }
             }
         }
-        Ok((entries, queue))
+        drop(queue);
+        Ok(entries.into_iter().map(|(id, entry)| (EntryId(id), entry)).collect())
     }
 
     /// Waits until what is queued now is on the disk, and takes it there when nobody else does.
@@ -240,5 +235,29 @@ impl Drop for Journal {
             // In a child of fork neither file nor lock are ours to end.
             std::mem::forget(self.store.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A real fork is in the C tests: what a child may do after one is not for a test harness.
+    #[test]
+    fn a_child_of_fork_can_neither_change_the_journal_nor_end_its_lock() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("j");
+        let mut journal = Journal::open(&path).expect("opens");
+        journal.add(&Entry::default()).expect("adds");
+        let before = std::fs::read(&path).expect("reads");
+        journal.process ^= 1;
+        journal.add_later(&Entry::default());
+        let results = [journal.add(&Entry::default()).err(), journal.flush().err(), journal.entries().err()];
+        for error in results {
+            assert_eq!(error.expect("refused").status(), Status::WrongProcess);
+        }
+        drop(journal);
+        assert!(std::fs::read(&path).expect("reads") == before);
+        assert!(Journal::open(&path).err().expect("locked").message().contains("in use"));
     }
 }

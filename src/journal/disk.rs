@@ -2,19 +2,21 @@
 //!
 //! A file that is opened may be damaged, and the database mends what it opens. So what it writes then is held back in memory
 //! until the whole file has been read: [`Disk::keep`] writes it, in the same order and with the same waits for the disk, and a
-//! file that turns out damaged was not touched.
+//! file that turns out damaged was not touched. Nor may the database go by what it has not verified, or back to the state
+//! before the last one because the last is damaged: it is shown a header by which it has to verify every page, and whose
+//! second root is void. Every commit waits for its pages before it writes its root, so the first root is always good.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 
 #[cfg(test)]
-use super::faults::may_step;
+use super::faults::{Asked, may_step};
 
 /// What stands before the database.
 pub(super) const PREAMBLE_BYTES: u64 = PAGE_BYTES as u64;
@@ -24,12 +26,21 @@ const PAGE_BYTES: usize = 4096;
 /// The database writes its header, and only that, with this length at 0. The seal follows in the same sector.
 const HEADER_BYTES: usize = 320;
 const SEALED_BYTES: usize = HEADER_BYTES + SHA256_OUTPUT_LEN;
+/// Where the header has its flags: which root is the first, and that its pages were on the disk before it.
+const FLAGS_AT: usize = 9;
+const SECOND_IS_FIRST: u8 = 1;
+const WAITED: u8 = 4;
+/// Where the header has the roots' checksums.
+const CHECKSUMS_AT: [usize; 2] = [64 + 112, 192 + 112];
+const CHECKSUM_BYTES: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Disk {
     file: Arc<File>,
     held_back: Mutex<Option<HeldBack>>,
     closed: AtomicBool,
+    /// What the file has at least, unless somebody else cut it.
+    len: AtomicU64,
     /// The first thing that the system refused.
     failure: Mutex<Option<io::Error>>,
 }
@@ -56,36 +67,45 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Disk {
-    /// Writes go to the file at once.
-    pub(super) fn direct(file: Arc<File>) -> Disk {
-        Disk { file, held_back: Mutex::new(None), closed: AtomicBool::new(false), failure: Mutex::new(None) }
+    /// An empty file, written at once.
+    pub(super) fn empty(file: Arc<File>) -> Disk {
+        Disk {
+            file,
+            held_back: Mutex::new(None),
+            closed: AtomicBool::new(false),
+            len: AtomicU64::new(0),
+            failure: Mutex::new(None),
+        }
     }
 
-    /// Writes are held back until [`Disk::keep`].
-    pub(super) fn cautious(file: Arc<File>) -> io::Result<Disk> {
-        let disk = Disk::direct(file);
+    /// A file with a database, whose changes are held back until [`Disk::keep`]. `None` when its header is not as it was
+    /// written, or the file not as long as it says.
+    pub(super) fn cautious(file: Arc<File>) -> io::Result<Option<Disk>> {
+        let disk = Disk::empty(file);
         let len = disk.file_len()?;
-        *lock(&disk.held_back) = Some(HeldBack { pages: BTreeMap::new(), len, cut: len, steps: Vec::new() });
-        Ok(disk)
+        if len < PAGE_BYTES as u64 || len > MAX_BYTES {
+            return Ok(None);
+        }
+        let mut page = vec![0; PAGE_BYTES];
+        read_at(&disk.file, &mut page, PREAMBLE_BYTES)?;
+        if digest(&SHA256, &page[..HEADER_BYTES]).as_ref() != &page[HEADER_BYTES..SEALED_BYTES] {
+            return Ok(None);
+        }
+        if u128::from(len) < len_by_header(&page) {
+            return Ok(None);
+        }
+        let second = usize::from(page[FLAGS_AT] & SECOND_IS_FIRST == 0);
+        page[FLAGS_AT] &= !WAITED;
+        page[CHECKSUMS_AT[second]..][..CHECKSUM_BYTES].iter_mut().for_each(|byte| *byte = !*byte);
+        let pages = BTreeMap::from([(0, page)]);
+        *lock(&disk.held_back) = Some(HeldBack { pages, len, cut: len, steps: Vec::new() });
+        disk.len.store(len, Ordering::Relaxed);
+        Ok(Some(disk))
     }
 
-    /// Whether the header is as it was written and the file as long as it says.
-    pub(super) fn header_is_whole(&self) -> io::Result<bool> {
-        let len = self.file_len()?;
-        if len < SEALED_BYTES as u64 || len > MAX_BYTES {
-            return Ok(false);
-        }
-        let mut sealed = [0; SEALED_BYTES];
-        self.noted(read_at(&self.file, &mut sealed, PREAMBLE_BYTES))?;
-        let (header, seal) = sealed.split_at(HEADER_BYTES);
-        if digest(&SHA256, header).as_ref() != seal {
-            return Ok(false);
-        }
-        let number = |at: usize| header[at..at + 4].iter().rev().fold(0, |sum, byte| sum << 8 | u128::from(*byte));
-        let (page, region_header, region, regions, last) = (number(12), number(16), number(20), number(24), number(28));
-        let last_region = if last > 0 { region_header + last } else { 0 };
-        Ok(page == PAGE_BYTES as u128
-            && u128::from(len) >= page * (1 + regions * (region_header + region) + last_region))
+    /// Whether somebody else cut the file.
+    pub(super) fn was_cut(&self) -> io::Result<bool> {
+        Ok(self.file_len()? < self.len.load(Ordering::Relaxed))
     }
 
     /// Writes what was held back, and from now on everything at once.
@@ -135,22 +155,39 @@ impl Disk {
         } else {
             bytes
         };
+        #[cfg(test)]
+        super::faults::ask(|| Asked::Write(PREAMBLE_BYTES + offset, bytes.to_vec()));
         self.noted(may_step().and_then(|()| write_at(&self.file, bytes, PREAMBLE_BYTES + offset)))
     }
 
     fn set_len_now(&self, len: u64) -> io::Result<()> {
         let old = self.file_len()?;
+        #[cfg(test)]
+        super::faults::ask(|| Asked::SetLen(PREAMBLE_BYTES + len));
         self.noted(may_step().and_then(|()| {
             if len > old {
                 reserve(&self.file, PREAMBLE_BYTES + old, len - old)?;
             }
             self.file.set_len(PREAMBLE_BYTES + len)
-        }))
+        }))?;
+        self.len.store(len, Ordering::Relaxed);
+        // A header that names the new length must not be on the disk before the length is.
+        if len > old { self.sync_now() } else { Ok(()) }
     }
 
     fn sync_now(&self) -> io::Result<()> {
+        #[cfg(test)]
+        super::faults::ask(|| Asked::Wait);
         self.noted(may_step().and_then(|()| self.file.sync_data()))
     }
+}
+
+/// How long the header says that the database is.
+fn len_by_header(header: &[u8]) -> u128 {
+    let number = |at: usize| header[at..at + 4].iter().rev().fold(0, |sum, byte| sum << 8 | u128::from(*byte));
+    let (page, region_header, region, regions, last) = (number(12), number(16), number(20), number(24), number(28));
+    let last_region = if last > 0 { region_header + last } else { 0 };
+    page * (1 + regions * (region_header + region) + last_region)
 }
 
 impl HeldBack {

@@ -1,11 +1,22 @@
-//! The tests' way to have the disk refuse.
+//! The tests' way to have the disk refuse, and to see what it was asked for.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Range;
 
+/// What the disk was asked for: everything before a wait is on it when the wait is over, of the rest nobody knows.
+#[derive(Debug, Clone)]
+pub(super) enum Asked {
+    Write(u64, Vec<u8>),
+    SetLen(u64),
+    Wait,
+}
+
 thread_local! {
+    static ASKED: RefCell<Vec<Asked>> = const { RefCell::new(Vec::new()) };
+    static LISTENS: Cell<bool> = const { Cell::new(false) };
     static STEPS: Cell<u64> = const { Cell::new(0) };
+    static PANICS: Cell<u64> = const { Cell::new(0) };
     static REFUSED: RefCell<Range<u64>> = const { RefCell::new(0..0) };
 }
 
@@ -30,4 +41,29 @@ pub(super) fn may_step() -> io::Result<()> {
         return Err(io::ErrorKind::StorageFull.into());
     }
     Ok(())
+}
+
+/// Whether what this thread asks the disk for is kept for [`heard`].
+pub(super) fn listen(listen: bool) {
+    LISTENS.set(listen);
+}
+
+/// What the disk was asked for since the last call.
+pub(super) fn heard() -> Vec<Asked> {
+    ASKED.take()
+}
+
+pub(super) fn ask(asked: impl FnOnce() -> Asked) {
+    if LISTENS.get() {
+        ASKED.with_borrow_mut(|all| all.push(asked()));
+    }
+}
+
+/// How often the database panicked on this thread.
+pub(super) fn panics() -> u64 {
+    PANICS.get()
+}
+
+pub(super) fn count_panic(panicked: bool) {
+    PANICS.set(PANICS.get() + u64::from(panicked));
 }

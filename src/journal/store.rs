@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +11,8 @@ use super::disk::{self, Disk, Hold, PREAMBLE_BYTES};
 use super::entry::Entry;
 use super::place::{self, Whereabouts, refused, trouble};
 use crate::error::{Error, Result};
+use crate::panics;
+use crate::words;
 
 const TASKS: TableDefinition<u64, &[u8]> = TableDefinition::new("tasks");
 /// The first words of the file, before the version.
@@ -114,6 +115,10 @@ impl Store {
             let (opened, _) = loaded.map_err(|fault| self.error("open", &fault))?;
             self.opened = Some(opened);
         }
+        let was_cut = self.opened.as_ref().map_or(Ok(false), |opened| opened.disk.was_cut());
+        if was_cut.map_err(|error| refused(&self.path, "find", &error))? {
+            return self.ended("find", Err(Fault::Damaged));
+        }
         match place::whereabouts(&self.path, &self.file) {
             Ok(Whereabouts::Here) => Ok(()),
             Ok(Whereabouts::Gone) => self.begin_again(),
@@ -151,7 +156,7 @@ fn damaged(path: &Path) -> Error {
             trouble(path, format_args!("is damaged. It was kept as {aside:?}; the next client begins a new one"))
         }
         Err(error) => {
-            let why = crate::words::of_disk(&error);
+            let why = words::of_disk(&error);
             trouble(path, format_args!("is damaged, and could not be renamed ({why}): move it out of the way"))
         }
     }
@@ -163,7 +168,7 @@ fn begin(file: &File) -> io::Result<()> {
     let head = [MAGIC, VERSION.to_string().as_bytes(), b"\n"].concat();
     preamble[..head.len()].copy_from_slice(&head);
     disk::write_at(file, &preamble, 0)?;
-    let disk = Arc::new(Disk::direct(Arc::new(file.try_clone()?)));
+    let disk = Arc::new(Disk::empty(Arc::new(file.try_clone()?)));
     let mut opened = Opened { db: None, disk };
     let made = guarded(&opened.disk, || {
         let db = database(&opened.disk)?;
@@ -201,12 +206,21 @@ fn check_preamble(path: &Path, file: &File) -> Result<()> {
 fn database(disk: &Arc<Disk>) -> Result<Database, Broken> {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES).create_with_file_format_v3(true);
+    // Called when the only root that counts has proved damaged, and before the other is tried.
+    builder.set_repair_callback(|repair| {
+        if (0.1..0.5).contains(&repair.progress()) {
+            repair.abort();
+        }
+    });
     Ok(builder.create_with_backend(Hold(disk.clone()))?)
 }
 
 /// Work with the database, which trusts its file: what it takes for impossible is a panic there, and a damaged file here.
 fn guarded<T>(disk: &Disk, work: impl FnOnce() -> Result<T, Broken>) -> Result<T, Fault> {
-    match catch_unwind(AssertUnwindSafe(work)) {
+    let done = panics::contain(|| Ok(work()));
+    #[cfg(test)]
+    super::faults::count_panic(done.is_err());
+    match done {
         Ok(Ok(done)) => Ok(done),
         _ => Err(disk.failure().map_or(Fault::Damaged, Fault::Disk)),
     }
@@ -215,10 +229,8 @@ fn guarded<T>(disk: &Disk, work: impl FnOnce() -> Result<T, Broken>) -> Result<T
 impl Opened {
     /// Opens the database and reads it to the end: nothing is written before all of it has proved whole.
     fn load(file: &Arc<File>, may_compact: bool) -> Result<(Opened, u64), Fault> {
-        let disk = Arc::new(Disk::cautious(file.clone()).map_err(Fault::Disk)?);
-        if !disk.header_is_whole().map_err(|error| disk.failure().map_or(Fault::Disk(error), Fault::Disk))? {
-            return Err(Fault::Damaged);
-        }
+        let disk = Disk::cautious(file.clone()).map_err(Fault::Disk)?;
+        let disk = Arc::new(disk.ok_or(Fault::Damaged)?);
         let mut opened = Opened { db: None, disk };
         opened.db = Some(guarded(&opened.disk, || database(&opened.disk))?);
         let (mut last, mut bytes) = (0, 0);
@@ -293,6 +305,9 @@ impl Drop for Opened {
         // A database that ends in peace leaves a file that the next one does not verify.
         self.disk.close();
         let db = self.db.take();
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(db)));
+        let _ = panics::contain(|| {
+            drop(db);
+            Ok(())
+        });
     }
 }
