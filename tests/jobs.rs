@@ -165,3 +165,30 @@ fn an_interrupt_ends_the_waiting_for_an_event_and_no_job() {
     });
     assert_eq!(client.pending(), 1);
 }
+
+#[test]
+fn a_host_that_takes_no_event_holds_the_fetching_back_and_loses_nothing() {
+    const BODY: usize = 16 * 1024 * 1024;
+    const JOBS: usize = 40;
+    let body = succeeded(&["/p/img/img_1/0"]);
+    let padded = format!(r#"{{"padding":"{}",{}"#, "x".repeat(BODY), body.trim_start_matches('{'));
+    let server = Server::start(move |_, _| json(&padded));
+    let client = client("dimilinks", &server);
+    for n in 0..JOBS {
+        client.start(Job::reference(format!("img_{n}"), Goal::Finished)).expect("accepted");
+    }
+    // 256 MiB are 16 bodies; the threads may have one more each.
+    let held = 256 * 1024 * 1024 / BODY;
+    within(Duration::from_secs(60), || {
+        while (client.stats().events_waiting as usize) < held {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    let asked = server.asked().len();
+    assert!((held..=held + 8).contains(&asked), "{asked} bodies were fetched");
+    let mut ops: Vec<u64> = (0..JOBS).map(|_| next(&client).op).collect();
+    ops.sort_unstable();
+    ops.dedup();
+    assert_eq!((ops.len(), client.pending()), (JOBS, 0));
+}

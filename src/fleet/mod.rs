@@ -177,7 +177,7 @@ impl Fleet {
                     if event.kind == EventKind::Final {
                         shared.pending.fetch_sub(1, Ordering::AcqRel);
                     }
-                    if shared.held_back.swap(false, Ordering::AcqRel) {
+                    if shared.held_back.swap(false, Ordering::SeqCst) {
                         // Under the lock: a worker that is about to rest has not missed it.
                         let _state = shared.lock();
                         shared.work.notify_all();

@@ -166,8 +166,12 @@ impl Shared {
             }
             return Ok(Errand::Download { key: waiting.key, task: waiting.task, host, stop });
         }
-        let brings_more = in_queue + state.lanes.weight() <= MAX_HELD_BYTES;
-        self.held_back.store(!brings_more, Ordering::Release);
+        let mut brings_more = in_queue + state.lanes.weight() <= MAX_HELD_BYTES;
+        if !brings_more {
+            // Said before the last look at it: whoever takes an event afterwards wakes us.
+            self.held_back.store(true, Ordering::SeqCst);
+            brings_more = self.queue.weight() + state.lanes.weight() <= MAX_HELD_BYTES;
+        }
         loop {
             let now_ms = self.api.entrance.clock.now_ms();
             let submits = brings_more && state.crew.has_room_for_slow();
