@@ -180,11 +180,11 @@ fn a_host_that_takes_no_event_holds_the_fetching_back_and_loses_nothing() {
     // 256 MiB are 16 bodies; the threads may have one more each.
     let held = 256 * 1024 * 1024 / BODY;
     within(Duration::from_secs(60), || {
-        while (client.stats().events_waiting as usize) < held {
+        // Until the threads rest.
+        while (client.stats().events_waiting as usize) < held || client.stats().in_flight > 0 {
             std::thread::sleep(Duration::from_millis(20));
         }
     });
-    std::thread::sleep(Duration::from_millis(200));
     let asked = server.asked().len();
     assert!((held..=held + 8).contains(&asked), "{asked} bodies were fetched");
     let mut ops: Vec<u64> = (0..JOBS).map(|_| next(&client).op).collect();
