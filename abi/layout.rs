@@ -96,7 +96,7 @@ layout! {
         kind 72 40,
         goal 76 44,
         status 80 48,
-        reserved 84 52,
+        keep_in_journal 84 52,
     }
     imgtask_task_info 144 96 {
         struct_size 0 0,

@@ -999,8 +999,11 @@ typedef struct imgtask_event {
      * says FAILED. IMAGE: what this image came to. OK otherwise.
      */
     imgtask_status status;
-    /** 0. */
-    uint32_t reserved;
+    /**
+     * 0. Set it to 1 before imgtask_event_clear to free a FINAL event that was not dealt with: the journal is not told, and the job
+     * comes back after a restart. For languages that free what nobody refers to any more.
+     */
+    uint32_t keep_in_journal;
 } imgtask_event;
 
 /**
@@ -1026,8 +1029,8 @@ imgtask_status imgtask_client_next_event(imgtask_client *client,
 
 /**
  * Frees what is still in an event and zeroes it. Clearing a FINAL event tells the journal that it arrived: the job does not come back
- * after a restart. (The CANCELLED that closing a client gives to its jobs does not: those come back.) Set task, bytes or error to NULL
- * before it to keep them.
+ * after a restart. (The CANCELLED that closing a client gives to its jobs does not: those come back; nor does an event whose
+ * keep_in_journal was set.) Set task, bytes or error to NULL before it to keep them.
  *
  * @param event  an event that imgtask_client_next_event filled, or one that is zero but for its struct_size, or NULL. Good to be
  *               filled again.

@@ -44,10 +44,11 @@ pub struct imgtask_event {
     /// FINAL: what the job came to, OK when it reached its goal. A task that failed is OK for IMGTASK_GOAL_FINISHED: its state
     /// says FAILED. IMAGE: what this image came to. OK otherwise.
     pub status: Status,
-    /// 0.
-    pub reserved: u32,
+    /// 0. Set it to 1 before imgtask_event_clear to free a FINAL event that was not dealt with: the journal is not told, and the job
+    /// comes back after a restart. For languages that free what nobody refers to any more.
+    pub keep_in_journal: u32,
 }
-sized_struct!(imgtask_event, last: reserved: u32);
+sized_struct!(imgtask_event, last: keep_in_journal: u32);
 
 /// What an event keeps until it is cleared.
 pub(super) struct Rest {
@@ -100,8 +101,8 @@ pub unsafe extern "C" fn imgtask_client_next_event(
 }
 
 /// Frees what is still in an event and zeroes it. Clearing a FINAL event tells the journal that it arrived: the job does not come back
-/// after a restart. (The CANCELLED that closing a client gives to its jobs does not: those come back.) Set task, bytes or error to NULL
-/// before it to keep them.
+/// after a restart. (The CANCELLED that closing a client gives to its jobs does not: those come back; nor does an event whose
+/// keep_in_journal was set.) Set task, bytes or error to NULL before it to keep them.
 ///
 /// @param event  an event that imgtask_client_next_event filled, or one that is zero but for its struct_size, or NULL. Good to be
 ///               filled again.
@@ -123,6 +124,7 @@ pub unsafe extern "C" fn imgtask_event_clear(event: *mut imgtask_event) {
             drop(handle::take(held.error));
             if let Some(rest) = handle::take(held.internal.cast::<Rest>())
                 && let Some(mut event) = rest.event
+                && held.keep_in_journal == 0
             {
                 event.acknowledge();
             }
@@ -179,7 +181,7 @@ fn given(mut event: Event) -> imgtask_event {
         kind,
         goal,
         status,
-        reserved: 0,
+        keep_in_journal: 0,
     }
 }
 

@@ -283,7 +283,7 @@ class imgtask_event(Structure):
         ("kind", c_uint32),
         ("goal", c_uint32),
         ("status", c_uint32),
-        ("reserved", c_uint32),
+        ("keep_in_journal", c_uint32),
     ]
 
 
