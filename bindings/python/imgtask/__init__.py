@@ -13,7 +13,7 @@ losing a task you paid for.
 
 from ._abi import Status
 from ._arguments import TaskRef
-from ._client import Client, Log, Stats
+from ._client import Client
 from ._errors import (
     BadImage,
     BadResponse,
@@ -56,10 +56,14 @@ from ._errors import (
     Unsupported,
     WrongProcess,
 )
+from ._event import Event, EventKind, Goal
 from ._library import LibraryNotFound, load
+from ._lines import Log
 from ._picture import Picture, SavedPicture
 from ._provider import Provider, library_version, live_handles, providers
+from ._stats import Stats
 from ._task import Failure, FailureAction, Image, State, Task
+from ._watch import Outcome
 
 __version__ = "0.1.0"
 
@@ -75,10 +79,13 @@ __all__ = [
     "ConnectError",
     "ConnectionLost",
     "Error",
+    "Event",
+    "EventKind",
     "Failure",
     "FailureAction",
     "FileError",
     "FlowError",
+    "Goal",
     "Image",
     "InternalError",
     "InvalidArgument",
@@ -91,6 +98,7 @@ __all__ = [
     "NoEvent",
     "NoImage",
     "NotFound",
+    "Outcome",
     "PaymentRequired",
     "Picture",
     "ProtocolError",

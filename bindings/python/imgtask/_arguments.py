@@ -117,6 +117,13 @@ def wait_milliseconds(seconds: Optional[float]) -> int:
     return math.ceil(min(seconds * 1000, _abi.TIMEOUT_DEFAULT - 1))
 
 
+def wait_seconds(seconds: Optional[float]) -> Optional[float]:
+    """Seconds of a wait that Python does itself."""
+    if seconds is not None:
+        wait_milliseconds(seconds)
+    return seconds
+
+
 def seconds_only(name: str, seconds: float) -> None:
     """Refuses what is no number; a text that was read from somewhere, most often."""
     if not isinstance(seconds, numbers.Real):

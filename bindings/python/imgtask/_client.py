@@ -2,11 +2,11 @@
 
 import ctypes
 from ctypes import byref
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Any, Callable, List, Mapping, Optional, Type, TypeVar, Union
+from typing import Any, Callable, List, Mapping, Optional, Type, Union
 
 from . import _abi
 from ._abi import Status
@@ -23,60 +23,23 @@ from ._arguments import (
     text,
     wait_milliseconds,
 )
-from ._errors import Cancelled, Closed, Error, read_error, task_failed
-from ._handles import BytesHandle, ClientHandle, ErrorHandle, TaskHandle
-from ._library import Library, PathLike, load
-from ._patience import on_main_thread, patiently
+from ._calls import closed, known
+from ._errors import read_error, task_failed
+from ._handles import ClientHandle, ErrorHandle, TaskHandle
+from ._inbox import Inbox
+from ._jobs import Jobs
+from ._library import PathLike, load
+from ._lines import Lines, Log
+from ._patience import on_main_thread
 from ._picture import Picture, SavedPicture, read_picture, read_saved_picture
+from ._stats import Stats
 from ._task import State, Task, read_task
-
-#: Called with a level (1 error, 2 warning, 3 info, 4 debug) and a line without secrets.
-Log = Callable[[int, str], None]
-
-# What a call that may last gives.
-Out = TypeVar("Out", TaskHandle, BytesHandle)
 
 #: A service whose looks take less than so many seconds is near.
 NEAR = 0.005
 
 
-@dataclass(frozen=True)
-class Stats:
-    """What a client has done so far."""
-
-    #: Jobs accepted and not yet delivered.
-    pending: int
-    #: Calls running now.
-    in_flight: int
-    #: Events not yet read.
-    events_waiting: int
-    #: Status requests sent.
-    looks: int
-    #: All requests sent, downloads included.
-    requests: int
-    #: Answers with HTTP 429.
-    rate_limited: int
-    #: Requests sent again after a failure.
-    retries: int
-    #: Body bytes received.
-    bytes_received: int
-    #: Requests a minute that the client allows itself now, 0 unlimited.
-    gate_per_minute: int
-    #: Milliseconds until the request budget allows the next request, 0 at once.
-    gate_wait_ms: int
-    #: Milliseconds that looking at every pending task once takes, 0 unknown.
-    sweep_ms: int
-    #: Half of the pending tasks were looked at within so many milliseconds, -1 unknown.
-    staleness_p50_ms: int
-    #: 95 % of the pending tasks were looked at within so many milliseconds, -1 unknown.
-    staleness_p95_ms: int
-    #: Connections opened.
-    connections_opened: int
-    #: Threads of the library that live now.
-    threads: int
-
-
-class Client:
+class Client(Jobs):
     """One service, one key. Every call may be made from any thread.
 
     `provider` is the name of a built-in one (see `providers()`); `dialect`, a dict or JSON text, describes another
@@ -94,10 +57,13 @@ class Client:
     - `max_response_bytes`, `max_image_bytes`: 64 MiB each.
     - `allow_private_images`: follow image links to private addresses. `allow_plain_http`: let the API be at a plain
       `http://` address that is not on loopback.
-    - `max_requests_per_minute`, `max_workers`, `max_pending`, `max_image_pixels`, `journal_path`: for later versions.
-      This one makes no use of them; a `journal_path` is `Unsupported`.
-    - `log`, a function of a level and a line, gets lines up to `log_level` (1 error to 4 debug; 3 if not given). It
-      must not call this package.
+    - `max_requests_per_minute`: the service's limit, of which 90 % is used (the dialect's, or found out). All calls and
+      jobs of a client share it.
+    - Jobs: `max_workers` threads at most, the first one started by the first job; `max_pending` jobs (100,000), after
+      which `start` is `Busy`. `journal_path`: a file that keeps jobs over a crash, see `resume`; one process at a time.
+    - `max_image_pixels`: for later versions; this one makes no use of it.
+    - `log`, a function of a level and a line, gets lines up to `log_level` (1 error to 4 debug; 3 if not given), on the
+      thread of the call they tell of; those of jobs on the thread that asks for events. It must not call this package.
 
     On the main thread Ctrl-C ends every call (`fetch` tells its exception); it does so through `interrupt`, which ends
     the calls that other threads have in flight on the same client too. The `KeyboardInterrupt` then has the ended
@@ -142,8 +108,10 @@ class Client:
         self._spare_errors: List[ErrorHandle] = []
         self._provider = provider or "a dialect of its own"
         self._library = library = load()
-        # The sink must outlive the client's handle.
-        self._sink = _abi.imgtask_log_sink(sink(log)) if log is not None else _abi.imgtask_log_sink()
+        self._has_journal = journal_path is not None
+        level = number("log_level", 3 if log is not None and log_level is None else log_level, 3)
+        self._lines = Lines(log, level if level <= _abi.LogLevel.DEBUG else 0)
+        self._inbox = Inbox(library)
         options = _abi.imgtask_client_options(
             struct_size=ctypes.sizeof(_abi.imgtask_client_options),
             provider=text("provider", provider),
@@ -168,12 +136,12 @@ class Client:
             max_image_pixels=number("max_image_pixels", max_image_pixels, 63),
             allow_private_images=int(bool(allow_private_images)),
             allow_plain_http=int(bool(allow_plain_http)),
-            log_level=number("log_level", 3 if log is not None and log_level is None else log_level, 3),
-            log=self._sink,
+            log_level=max(level, self._lines.level),
+            log=self._lines.sink,
         )
         handle, error = ClientHandle(), ErrorHandle()
         # Freed after the handle, however the handle ends.
-        handle.sink = self._sink  # type: ignore[attr-defined]
+        handle.sink = self._lines.sink  # type: ignore[attr-defined]
         status = library.imgtask_client_create(options, handle, error)
         if status:
             raise read_error(library, status, error)
@@ -228,11 +196,20 @@ class Client:
         spare.append(error)
         return read_task(library, handle)
 
-    def wait(self, ref: TaskRef, timeout: Optional[float] = None, raise_on_failure: bool = True) -> Task:
+    def wait(
+        self,
+        ref: TaskRef,
+        timeout: Optional[float] = None,
+        raise_on_failure: bool = True,
+        on_progress: Optional[Callable[[Task], object]] = None,
+    ) -> Task:
         """Looks until the task is final, as often as the service wants it.
 
         `timeout` is in seconds from the call: `None` = the client's `wait_timeout`, then the dialect's; 0 = one look.
         A `Task` that is final already is not looked at again.
+
+        `on_progress` is called with the task, on this thread, whenever a look shows that it moved on: the progress never
+        goes back. What it raises ends the wait. Such a wait is a job, and one look tells nothing on the way.
 
         Raises `Timeout`, whose `task` is what was seen last, when the time is over; `TaskFailed`, with the `task`,
         when it ended in another state than succeeded, unless `raise_on_failure` is false.
@@ -246,9 +223,14 @@ class Client:
         else:
             encoded = ref_text(ref)
             wait_ms = wait_milliseconds(timeout)
-            task = self._task(
-                lambda library, client, out, error: library.imgtask_client_wait(client, encoded, wait_ms, out, error)
-            )
+            if on_progress is not None and wait_ms > 0:
+                task = self._wait_with_progress(ref, wait_ms, on_progress)
+            else:
+                task = self._task(
+                    lambda library, client, out, error: library.imgtask_client_wait(
+                        client, encoded, wait_ms, out, error
+                    )
+                )
         if raise_on_failure and task.is_final and task.state is not State.SUCCEEDED:
             raise task_failed(task)
         return task
@@ -303,18 +285,22 @@ class Client:
             raise read_error(self._library, status, error)
 
     def interrupt(self) -> None:
-        """Ends every call in flight, on whatever thread, with `Cancelled`; the client stays usable."""
+        """Ends every call in flight, on whatever thread, with `Cancelled`, and the loops that wait for events; the client
+        stays usable, and jobs go on (but those of a `watch` whose loop ended so)."""
         self._check(self._library.imgtask_client_interrupt(self._client()))
+        self._inbox.interrupt()
 
     def stats(self) -> Stats:
         """What this client has done so far."""
         info = _abi.imgtask_stats()
         info.struct_size = ctypes.sizeof(info)
         self._check(self._library.imgtask_client_get_stats(self._client(), info))
-        return Stats(**{each.name: getattr(info, each.name) for each in fields(Stats)})
+        told = {each.name: getattr(info, each.name) for each in fields(Stats)}
+        return Stats(**{**told, "pending": self.pending})
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Ends everything in flight and refuses new calls with `Closed`; waits up to `timeout` seconds for the ends.
+        """Ends everything in flight and refuses new calls with `Closed`; waits up to `timeout` seconds for the ends. What
+        the journal holds stays in it.
 
         Gives whether all had ended. May be called again; leaving a `with` block calls it.
         """
@@ -322,6 +308,7 @@ class Client:
         if client is None:
             return True
         limit = wait_milliseconds(timeout)
+        self._inbox.close()
         return self._library.imgtask_client_close(client, limit) == Status.OK  # type: ignore[no-any-return]
 
     @property
@@ -342,70 +329,3 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<imgtask.Client for {self._provider}{', closed' if self.closed else ''}>"
-
-    # --- how calls are made ---
-
-    def _client(self) -> ClientHandle:
-        handle = self._handle
-        if handle is None:
-            raise closed()
-        return handle
-
-    def _check(self, status: int) -> None:
-        if status:
-            raise read_error(self._library, status, ErrorHandle())
-
-    def _task(self, call: Callable[[Library, ClientHandle, TaskHandle, ErrorHandle], int]) -> Task:
-        """Makes a call that gives a task and may last."""
-        return read_task(self._library, self._last(call, TaskHandle()))
-
-    def _bytes(self, call: Callable[[Library, ClientHandle, BytesHandle, ErrorHandle], int]) -> BytesHandle:
-        """Makes a call that gives bytes and may last."""
-        return self._last(call, BytesHandle())
-
-    def _last(self, call: Callable[[Library, ClientHandle, Out, ErrorHandle], int], out: Out) -> Out:
-        """Makes a call that may last; signals get through."""
-        library, client = self._library, self._client()
-        error = ErrorHandle()
-        try:
-            status = patiently(
-                lambda: call(library, client, out, error), lambda: library.imgtask_client_interrupt(client)
-            )
-        except BaseException as stop:
-            # A submit that was stopped may have made a task all the same: the traceback says so.
-            if stop.__cause__ is None and (out or error):
-                stop.__cause__ = stopped(library, error, known(library, out))
-            raise
-        if status:
-            raise read_error(library, status, error, known(library, out))
-        return out
-
-
-# --- errors and lines ---
-
-
-def known(library: Library, out: Union[TaskHandle, BytesHandle]) -> Optional[Task]:
-    """The task that came with an error."""
-    return read_task(library, out) if isinstance(out, TaskHandle) and out else None
-
-
-def closed() -> Closed:
-    """The error of a call after `close`."""
-    return Closed("the client is closed", status=Status.CLOSED)
-
-
-def stopped(library: Library, error: ErrorHandle, task: Optional[Task]) -> Error:
-    """What had become of a call when a signal stopped it."""
-    if error:
-        return read_error(library, Status.CANCELLED, error, task)
-    told = f"the task {task.id} was known by then" if task is not None else "it had ended by then"
-    return Cancelled(told, status=Status.CANCELLED, task_id=task.id if task else "", task=task)
-
-
-def sink(log: Log) -> Callable[..., None]:
-    """The log function as the library calls it."""
-
-    def call(user_data: Any, level: int, line: bytes) -> None:
-        log(level, line.decode("utf-8", "replace"))
-
-    return call

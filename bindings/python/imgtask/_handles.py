@@ -38,3 +38,12 @@ class ErrorHandle(_abi.imgtask_error):
     def __del__(self, loaded: Loaded = loaded) -> None:
         if self:
             loaded.library.imgtask_error_free(self)
+
+
+class EventHandle(_abi.imgtask_event):
+    """Owns what is in an `imgtask_event`. Being forgotten is no acknowledgement: `imgtask_event_clear` is."""
+
+    def __del__(self, loaded: Loaded = loaded) -> None:
+        if self.op:
+            self.keep_in_journal = 1
+            loaded.library.imgtask_event_clear(self)

@@ -26,10 +26,16 @@ class LibraryNotFound(ImportError):
     """
 
 
-# Every look makes these calls. ctypes takes half of such a call's time to check each argument against its declared
+# Every look or event makes these calls. ctypes takes half of such a call's time to check each argument against its declared
 # type, so they are bound a second time, as `quick_...`, for callers whose arguments are ctypes values or bytes already:
-# handles, `byref(struct)`, `c_size_t`. Never a bare int, which would be cut to 32 bits.
-QUICK = ("imgtask_client_fetch", "imgtask_task_get", "imgtask_task_get_image", "imgtask_task_free")
+# handles, `byref(struct)`, `c_size_t`, `c_uint32`. Never a bare int, which would be cut to 32 bits.
+QUICK = (
+    "imgtask_client_fetch",
+    "imgtask_client_next_event",
+    "imgtask_task_get",
+    "imgtask_task_get_image",
+    "imgtask_task_free",
+)
 
 
 class Library:

@@ -6,7 +6,7 @@ import os
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 from . import _abi
 from ._handles import BytesHandle
@@ -98,7 +98,17 @@ def read_info(library: Library, handle: BytesHandle) -> Any:
 
 def read_picture(library: Library, handle: BytesHandle) -> Picture:
     """The bytes as Python's own."""
+    return picture_of(read_info(library, handle))
+
+
+def read_delivery(library: Library, handle: BytesHandle) -> Tuple[Optional[Picture], Optional[SavedPicture]]:
+    """What a job brought: bytes, or a file."""
     info = read_info(library, handle)
+    return (None, saved_of(info, Path(info.path.decode()))) if info.path else (picture_of(info), None)
+
+
+def picture_of(info: Any) -> Picture:
+    """The bytes that `info` tells of, while they are there."""
     return Picture(
         data=ctypes.string_at(info.data, info.len) if info.len else b"",
         media_type=info.media_type.decode(),
@@ -112,7 +122,11 @@ def read_picture(library: Library, handle: BytesHandle) -> Picture:
 
 def read_saved_picture(library: Library, handle: BytesHandle, path: Path) -> SavedPicture:
     """What was written to `path`."""
-    info = read_info(library, handle)
+    return saved_of(read_info(library, handle), path)
+
+
+def saved_of(info: Any, path: Path) -> SavedPicture:
+    """The file that `info` tells of, under the name that it was given."""
     return SavedPicture(
         path=path,
         size=info.len,

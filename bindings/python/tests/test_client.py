@@ -153,7 +153,7 @@ class Looks(WithSandbox):
         def refuse(*_: object) -> int:
             raise AssertionError("a thread")
 
-        with unittest.mock.patch("imgtask._client.patiently", refuse):
+        with unittest.mock.patch("imgtask._calls.patiently", refuse):
             client._near = True
             self.assertEqual(client.fetch(task).id, task.id)
             client._near = False

@@ -1,0 +1,267 @@
+"""The half of a client that does not block: jobs, and the events that tell of them."""
+
+from ctypes import c_size_t
+from typing import Any, Callable, Generator, Iterable, Iterator, Optional, Union
+
+from . import _abi
+from ._abi import Status
+from ._arguments import TaskRef, number, ref_text, wait_seconds
+from ._calls import Calls
+from ._errors import Cancelled, Closed, Error, InvalidArgument, TaskFailed, UnknownOperation, error_class, read_error
+from ._errors import status_number
+from ._event import Event, EventKind, Goal, read_event
+from ._handles import ClientHandle, ErrorHandle
+from ._inbox import Box, Inbox
+from ._job import Index, Source, begin, file_pattern, goal_of, job, job_index
+from ._library import PathLike
+from ._lines import Lines
+from ._task import Task
+from ._watch import IN_FLIGHT, OnProgress, Outcome, watch
+
+
+class Jobs(Calls):
+    """Jobs go on by themselves, on threads of the library; what becomes of them is told by events."""
+
+    _inbox: Inbox
+    _lines: Lines
+    _has_journal: bool
+
+    # --- one job ---
+
+    def start(
+        self,
+        source: Optional[Source] = None,
+        /,
+        goal: Union[Goal, str, None] = None,
+        *,
+        label: str = "",
+        path: Optional[PathLike] = None,
+        index: Index = 0,
+        progress: bool = False,
+        replace: bool = True,
+        timeout: Optional[float] = None,
+        **request: Any,
+    ) -> int:
+        """Starts a job and gives its number; never blocks. What becomes of it is told by `events` or `next_event`.
+
+        It begins with a request, as `submit` takes it (keywords or a dict; a dict alone can have members that are named
+        like an argument here), or with a task that exists: a `Task`, its id, its poll address. A text never is a request.
+
+        It goes as far as `goal`, a `Goal` or its word: "submitted", "looked", "finished" (if not given), "bytes" or
+        "file" (if `path` is given). `path` may hold `{id}`, `{index}` and `{ext}`; with `replace` false an existing file
+        stays. `index` is the image's place in `task.images`, or "all": then each has an event of its own.
+
+        `label`, at most 256 bytes, comes back with every event and from the journal. `progress` asks for events on the
+        way. `timeout` is in seconds, how long the task is watched: `None` = the client's `wait_timeout`, then the
+        dialect's.
+
+        Raises `InvalidArgument` for what cannot be a job, and `Busy` when `max_pending` jobs are. All else arrives as
+        the job's final event.
+
+        >>> client.start(prompt="a lighthouse at dusk", path="lighthouse.png")
+        1
+        """
+        wanted = job(goal, label=label, path=path, index=index, progress=progress, replace=replace, timeout=timeout)
+        begin(wanted, source, request)
+        return self._start(wanted)
+
+    def stop(self, op: int) -> None:
+        """Ends a job here; its task stays with the service (`cancel` asks that). Never blocks.
+
+        The job still gets its final event: `Cancelled`, or what it came to meanwhile.
+
+        Raises `UnknownOperation` for a number that was never given, or whose final event was read.
+        """
+        client = self._client()
+        self._inbox.in_own_process()
+        status = self._library.imgtask_client_stop(client, number("op", op, 63))
+        if status == Status.UNKNOWN_OP:
+            if self._inbox.holds_final(op):
+                return
+            raise UnknownOperation(f"no job {op}: it was never started, or its end was read", status=Status.UNKNOWN_OP)
+        self._check(status)
+
+    # --- what becomes of them ---
+
+    def next_event(self, timeout: Optional[float] = 0) -> Optional[Event]:
+        """The next event, of whatever job; `None` when none came in `timeout` seconds.
+
+        0 never waits: for once a frame. `None` waits until there is one. With a journal, `Event.acknowledge` is the
+        caller's part. Events of jobs that `watch` has started are for it alone.
+
+        Raises `Closed` when the client was closed, and `Cancelled` when `interrupt` ended the waiting.
+        """
+        client, box = self._client(), self._inbox.loose
+        handle = self._inbox.take(client, box, wait_seconds(timeout))
+        return None if handle is None else read_event(self._library, handle, self._has_journal)
+
+    def events(self, timeout: Optional[float] = None) -> Iterator[Event]:
+        """Iterates over events as they come, until no job is pending (those of `watch` do not count) or the client is
+        closed; also when none comes in `timeout` seconds: `events(0)` gives what is there.
+
+        With a journal, an event is acknowledged when the loop goes on to the next one. One whose loop body raised or was
+        killed, or left by `break`, comes again after a restart: at least once, never lost. Call `Event.acknowledge`
+        before a `break`.
+
+        Jobs may be started and stopped along the way.
+        """
+        return self._events(self._client(), wait_seconds(timeout))
+
+    @property
+    def pending(self) -> int:
+        """Jobs whose final event was not read yet."""
+        return self._inbox.pending(self._client())
+
+    def fileno(self) -> int:
+        """A descriptor that is readable while events wait: for `select`, `selectors`, asyncio.
+
+        When it is, call `next_event()` until it gives `None`. It belongs to the client: neither read from it nor close
+        it, and take it out of your loop before `close`. Off Linux it does not tell of events that a `watch` on another
+        thread has moved aside.
+
+            loop.add_reader(client.fileno(), on_events)
+
+        Raises `Unsupported` on Windows.
+        """
+        return self._inbox.fileno(self._client())
+
+    # --- many tasks ---
+
+    def watch(
+        self,
+        refs: Iterable[Source],
+        *,
+        goal: Union[Goal, str, None] = None,
+        index: Index = 0,
+        download_to: Optional[PathLike] = None,
+        replace: bool = True,
+        on_progress: Optional[OnProgress] = None,
+        timeout: Optional[float] = None,
+        in_flight: int = IN_FLIGHT,
+    ) -> Generator[Outcome, None, None]:
+        """Watches many tasks; gives an `Outcome` for each as it is done, in the order in which they are.
+
+        `refs` are ids, poll addresses, `Task`s, or requests as dicts, which are submitted. They are taken one at a time
+        as there is room, so that they may be without end: at most `in_flight` are under way. While `refs` makes one
+        wait, so do outcomes.
+
+        What goes wrong with a task is its outcome's `error`, and the loop goes on. `goal` is "finished", "bytes", or
+        "file", which `download_to` means: a folder, made if need be, for `{id}.{ext}`, or a path with `{id}`, `{index}`
+        and `{ext}` in it. `index` is the image's place in `task.images`, or "all". `on_progress` is called with ref and
+        `Task` on the way. `timeout` is in seconds, for each task.
+
+        Leaving the loop, by `break` too, stops the jobs that are left; the tasks stay with the service. With a journal
+        those come back by `resume`, as does a task whose loop body raised.
+
+        >>> for done in client.watch(ids, download_to="images"):
+        ...     print(done.ref, done.error or done.path)
+        img_...png
+        """
+        if isinstance(refs, (str, bytes)):
+            raise TypeError("refs must be many refs, not one text: watch([ref])")
+        if not isinstance(in_flight, int) or in_flight < 1:
+            raise InvalidArgument(f"in_flight must be 1 or more, not {in_flight!r}")
+        job_index(index)
+        path = None if download_to is None else file_pattern(download_to, index)
+        if path is not None and goal_of(goal, path) is not Goal.FILE:
+            raise InvalidArgument('download_to means the goal "file"')
+        if path is None and goal_of(goal, path) is Goal.FILE:
+            raise InvalidArgument('the goal "file" needs download_to')
+        wanted = job(
+            goal, path=path, index=index, progress=on_progress is not None, replace=replace, timeout=timeout
+        )
+        return watch(self, self._client(), iter(refs), wanted, on_progress, in_flight)
+
+    # --- the journal ---
+
+    def resume(self, progress: bool = False) -> int:
+        """Takes up every task that the journal holds of this service; gives how many.
+
+        Each is told by a RESUMED event with its new number, its label and its task, and goes on to the goal it had. A
+        submit whose answer was never seen ends in `SubmitUnknown`. `progress` asks for events on the way for all.
+
+        Raises `JournalError` without a `journal_path`, or when the journal cannot be read.
+        """
+        client, error, count = self._client(), ErrorHandle(), c_size_t()
+        self._inbox.in_own_process()
+        flags = int(_abi.Flag.PROGRESS) if progress else 0
+        status = self._library.imgtask_client_resume(client, flags, count, error)
+        if status:
+            raise read_error(self._library, status, error)
+        return count.value
+
+    def forget(self, ref: TaskRef) -> None:
+        """Drops a task from the journal: it does not come back after a restart. A job at work on it goes on.
+
+        Raises `NotFound` when the journal holds no such task.
+        """
+        client, error = self._client(), ErrorHandle()
+        self._inbox.in_own_process()
+        status = self._library.imgtask_client_forget(client, ref_text(ref), error)
+        if status:
+            raise read_error(self._library, status, error)
+
+    # --- how that is done ---
+
+    def _start(self, wanted: _abi.imgtask_job, box: Optional[Box] = None) -> int:
+        """Starts a job whose events go into `box`."""
+        status, op = self._inbox.start(self._client(), wanted, box)
+        if status:
+            raise self._refused(status)
+        return op
+
+    def _refused(self, status: int) -> Error:
+        """Why a job was refused."""
+        why = self._lines.refusal()
+        if not why:
+            return read_error(self._library, status, ErrorHandle())
+        return error_class(status)(
+            why, status=status_number(status), retry_after=0.0 if status == Status.BUSY else None
+        )
+
+    def _events(self, client: ClientHandle, timeout: Optional[float]) -> Iterator[Event]:
+        while True:
+            try:
+                handle = self._inbox.take(client, self._inbox.loose, timeout, while_pending=True)
+            except Closed:
+                return
+            if handle is None:
+                return
+            event = read_event(self._library, handle, self._has_journal)
+            # What an iteration that is left holds on to is the event alone.
+            del handle
+            yield event
+            event.acknowledge()
+
+    def _wait_with_progress(self, ref: TaskRef, wait_ms: int, tell: Callable[[Task], object]) -> Task:
+        """Waits as the blocking call does, and tells of every step."""
+        client, box = self._client(), Box()
+        wanted = job(Goal.FINISHED, progress=True)
+        wanted.timeout_ms = wait_ms
+        begin(wanted, ref, {})
+        seen: Optional[Task] = None
+        try:
+            self._start(wanted, box)
+            while True:
+                try:
+                    handle = self._inbox.take(client, box, None)
+                except BaseException as stop:
+                    if not isinstance(stop, Error) and stop.__cause__ is None and seen is not None:
+                        told = f"the task {seen.id} was {seen.state} by then"
+                        stop.__cause__ = Cancelled(told, status=Status.CANCELLED, task_id=seen.id, task=seen)
+                    raise
+                assert handle is not None
+                event = read_event(self._library, handle, self._has_journal)
+                del handle
+                if event.kind is EventKind.FINAL:
+                    event.acknowledge()
+                    if event.error is not None and not isinstance(event.error, TaskFailed):
+                        raise event.error
+                    assert event.task is not None
+                    return event.task
+                if event.task is not None:
+                    seen = event.task
+                    tell(seen)
+        finally:
+            self._inbox.leave(client, box)
+

@@ -1,0 +1,40 @@
+"""The log's lines on their way to whoever wants them."""
+
+import threading
+from typing import Any, Callable, Optional
+
+from . import _abi
+
+#: Called with a level (1 error, 2 warning, 3 info, 4 debug) and a line without secrets.
+Log = Callable[[int, str], None]
+
+#: Lines of this level tell why a job was refused.
+WARN = int(_abi.LogLevel.WARN)
+
+
+class Lines:
+    """Takes the library's lines: hands those on that the log function wants, and keeps why a job was refused.
+
+    The library tells that in its log alone, on the thread that asked.
+    """
+
+    def __init__(self, log: Optional[Log], level: int) -> None:
+        self._log = log
+        self._level = level
+        self._kept = threading.local()
+        #: What the library is to tell.
+        self.level = max(level, WARN)
+        #: The function as the library calls it.
+        self.sink = _abi.imgtask_log_sink(self._call)
+
+    def _call(self, user_data: Any, level: int, line: bytes) -> None:
+        if level == WARN and line.startswith(b"start: "):
+            self._kept.refusal = line
+        if self._log is not None and level <= self._level:
+            self._log(level, line.decode("utf-8", "replace"))
+
+    def refusal(self) -> str:
+        """Why the last job that this thread asked for was refused, "" when nobody said."""
+        line: bytes = self._kept.__dict__.pop("refusal", b"")
+        # "start: invalid_argument: the label is longer than 256 bytes"
+        return line.decode("utf-8", "replace").partition(": ")[2].partition(": ")[2]

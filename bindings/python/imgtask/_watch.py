@@ -1,0 +1,131 @@
+"""Many tasks, watched at once."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, Iterator, List, Optional, Tuple
+
+from . import _abi
+from ._errors import Busy, Error, InvalidArgument
+from ._event import Event, EventKind, read_event
+from ._handles import ClientHandle
+from ._inbox import Box
+from ._job import Source, begin
+from ._picture import Picture, SavedPicture
+from ._task import Task
+
+if TYPE_CHECKING:
+    from ._jobs import Jobs
+
+#: Called with the ref and the task as it was seen.
+OnProgress = Callable[[Any, Task], object]
+
+#: Tasks that a watch has under way at most, when nobody says: more than the services' limits let it look at in some
+#: minutes, and some 10 MB.
+IN_FLIGHT = 10_000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one of the refs that were given to `Client.watch`."""
+
+    #: The ref as it was given.
+    ref: Any
+    #: The task as it was seen last; `None` when no look has seen it.
+    task: Optional[Task]
+    #: What went wrong, as `wait` would have raised it; `None` when the goal was reached.
+    error: Optional[Error]
+    #: The images' bytes, where the goal is those.
+    pictures: Tuple[Picture, ...] = field(default=(), repr=False)
+    #: The images' files, where the goal is those.
+    files: Tuple[SavedPicture, ...] = field(default=(), repr=False)
+
+    @property
+    def picture(self) -> Optional[Picture]:
+        """The first image's bytes."""
+        return self.pictures[0] if self.pictures else None
+
+    @property
+    def path(self) -> Optional[Path]:
+        """The first image's file."""
+        return self.files[0].path if self.files else None
+
+
+class Under:
+    """One ref that is under way, and the images of it that are here."""
+
+    __slots__ = ("ref", "images")
+
+    def __init__(self, ref: Any) -> None:
+        self.ref = ref
+        self.images: List[Event] = []
+
+
+def watch(
+    jobs: "Jobs",
+    client: ClientHandle,
+    refs: Iterator[Source],
+    job: _abi.imgtask_job,
+    on_progress: Optional[OnProgress],
+    in_flight: int,
+) -> Generator[Outcome, None, None]:
+    """Starts a job for each ref as there is room, and gives what became of them."""
+    inbox, box = jobs._inbox, Box()
+    under_way: Dict[int, Under] = {}
+    # A ref that the client had no room for.
+    waiting: List[Source] = []
+    more = True
+    try:
+        while True:
+            # One at a time, so that what is done never waits for more than one ref.
+            room = more and not waiting and len(under_way) < in_flight
+            if room:
+                try:
+                    waiting.append(next(refs))
+                except StopIteration:
+                    more = room = False
+            if waiting:
+                error = None
+                try:
+                    begin(job, waiting[0], {})
+                    op = jobs._start(job, box)
+                except InvalidArgument as refused:
+                    error = refused
+                except Busy:
+                    if not under_way:
+                        raise
+                    room = False
+                else:
+                    under_way[op] = Under(waiting.pop())
+                if error is not None:
+                    yield Outcome(waiting.pop(), None, error)
+                    continue
+            if not under_way:
+                if more:
+                    continue
+                return
+            handle = inbox.take(client, box, 0 if room else None)
+            if handle is None:
+                continue
+            event = read_event(jobs._library, handle, jobs._has_journal)
+            del handle
+            if event.kind is EventKind.FINAL:
+                yield outcome(under_way.pop(event.op), event)
+                event.acknowledge()
+            elif event.kind is EventKind.IMAGE:
+                under_way[event.op].images.append(event)
+            elif on_progress is not None and event.task is not None:
+                on_progress(under_way[event.op].ref, event.task)
+    finally:
+        inbox.leave(client, box)
+
+
+def outcome(under: Under, event: Event) -> Outcome:
+    """What became of a ref, by its final event and those of its images."""
+    brought = [*under.images, event]
+    return Outcome(
+        under.ref,
+        event.task,
+        event.error,
+        tuple(each.picture for each in brought if each.picture is not None),
+        tuple(each.saved for each in brought if each.saved is not None),
+    )
