@@ -159,11 +159,7 @@ impl Client {
     /// `InvalidArgument` for what cannot be a job, `Unsupported`, `Busy` at `max_pending`, `Closed`, `Resource`. Everything else
     /// arrives as the job's final event.
     pub fn start(&self, job: Job) -> Result<u64> {
-        let started = self.fleet.start(job);
-        if let Err(error) = &started {
-            self.api.log.line(LogLevel::Warn, || format!("start: {}: {error}", error.status()));
-        }
-        started
+        self.fleet.start(job).inspect_err(|error| self.refused("start", error))
     }
 
     /// Ends a job here; the task goes on at the service. Its final event still comes: `Cancelled`, or what it came to meanwhile.
@@ -350,6 +346,11 @@ impl Client {
             Err(error) => log.line(LogLevel::Warn, || format!("{what}: {}: {error}", error.status())),
         }
         result
+    }
+
+    /// Tells the log why a call was refused that hands out no error.
+    pub(crate) fn refused(&self, what: &str, error: &Error) {
+        self.api.log.line(LogLevel::Warn, || format!("{what}: {}: {error}", error.status()));
     }
 
     /// Tells the log of a bug that the C ABI caught, and closes the client.

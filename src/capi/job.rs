@@ -77,7 +77,8 @@ pub unsafe extern "C" fn imgtask_client_start(
             out_op.write(0);
         }
         guard_client(client, Out::nowhere(), |client| {
-            let op = client.core.start(read_job(job)?)?;
+            let job = read_job(job).inspect_err(|error| client.core.refused("start", error))?;
+            let op = client.core.start(job)?;
             if !out_op.is_null() {
                 out_op.write(op);
             }

@@ -19,8 +19,9 @@ mod resume;
 mod slots;
 mod worker;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use self::job::MAX_LABEL_BYTES;
@@ -57,10 +58,10 @@ struct Shared {
     work: Condvar,
     /// A close waits here for workers to leave.
     left: Condvar,
+    /// Every thread that was started, until a close has waited for its last instruction.
+    threads: Mutex<Vec<JoinHandle<()>>>,
     /// Jobs accepted whose final event was not taken yet.
     pending: AtomicUsize,
-    /// Whether workers rest because too much waits to be taken.
-    held_back: AtomicBool,
 }
 
 struct State {
@@ -108,8 +109,8 @@ impl Fleet {
             state: Mutex::new(state),
             work: Condvar::new(),
             left: Condvar::new(),
+            threads: Mutex::default(),
             pending: AtomicUsize::new(0),
-            held_back: AtomicBool::new(false),
         };
         Ok(Fleet { shared: Arc::new(shared) })
     }
@@ -173,12 +174,12 @@ impl Fleet {
         loop {
             let spent = started.map_or(Duration::ZERO, |started| started.elapsed());
             match shared.queue.take(timeout.map(|timeout| timeout.saturating_sub(spent))) {
-                Taken::Event(event) => {
+                Taken::Event { event, made_room } => {
                     if event.kind == EventKind::Final {
                         shared.pending.fetch_sub(1, Ordering::AcqRel);
                     }
-                    if shared.held_back.swap(false, Ordering::SeqCst) {
-                        // Under the lock: a worker that is about to rest has not missed it.
+                    if made_room {
+                        // Whoever found no room is asleep by the time that the lock is ours.
                         let _state = shared.lock();
                         shared.work.notify_all();
                     }
@@ -222,6 +223,12 @@ impl Fleet {
             state = shared.left.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         drop(state);
+        // They are on their last steps. Whoever unloads the code that they run needs them gone.
+        let mut threads = shared.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
+            let _ = thread.join();
+        }
+        drop(threads);
         // What is not written is only work that comes back once more.
         shared.flush_journal();
         shared.api.log.deliver();

@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
+use super::MAX_HELD_BYTES;
 use super::event::{Event, EventKind};
 use crate::error::{Error, Result, Status};
 
@@ -44,7 +45,11 @@ enum Entry {
 
 /// What a taker of events was told.
 pub(super) enum Taken {
-    Event(Box<Event>),
+    Event {
+        event: Box<Event>,
+        /// There was too much in the queue, and now there is not.
+        made_room: bool,
+    },
     /// The time was over.
     Nothing,
     Interrupted,
@@ -106,11 +111,13 @@ impl Queue {
                 if event.kind == EventKind::Final {
                     state.finals.remove(&event.op);
                 }
+                let before = state.weight;
                 if event.kind != EventKind::Progress {
-                    state.weight = state.weight.saturating_sub(event.weight());
+                    state.weight = before.saturating_sub(event.weight());
                 }
                 self.changed(&mut state);
-                return Taken::Event(event);
+                let made_room = before > MAX_HELD_BYTES && state.weight <= MAX_HELD_BYTES;
+                return Taken::Event { event, made_room };
             }
             if state.closed {
                 return Taken::Closed;

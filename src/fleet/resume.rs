@@ -38,10 +38,12 @@ impl Fleet {
                 others += 1;
                 continue;
             }
-            if !state.resumed.insert(id) {
+            if state.resumed.contains(&id) {
                 continue;
             }
+            // Before it counts as taken up: without a thread it stays for the next resume.
             shared.hire(&mut state)?;
+            state.resumed.insert(id);
             let submitted = !entry.task_ref.is_empty();
             let slot = match shared.slot_of_entry(id, entry, progress) {
                 Ok(slot) => slot,

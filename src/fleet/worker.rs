@@ -1,6 +1,5 @@
 //! The threads: few, started when there is work, each doing one errand after another.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -73,8 +72,9 @@ impl Shared {
         let shared = Arc::clone(self);
         let name = format!("imgtask-{}", crew.threads + 1);
         match threads::spawn(name, STACK_BYTES, move || shared.work()) {
-            Ok(_) => {
+            Ok(thread) => {
                 crew.threads += 1;
+                self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
                 Ok(())
             }
             // Those that are there do it, only later.
@@ -166,12 +166,7 @@ impl Shared {
             }
             return Ok(Errand::Download { key: waiting.key, task: waiting.task, host, stop });
         }
-        let mut brings_more = in_queue + state.lanes.weight() <= MAX_HELD_BYTES;
-        if !brings_more {
-            // Said before the last look at it: whoever takes an event afterwards wakes us.
-            self.held_back.store(true, Ordering::SeqCst);
-            brings_more = self.queue.weight() + state.lanes.weight() <= MAX_HELD_BYTES;
-        }
+        let brings_more = in_queue + state.lanes.weight() <= MAX_HELD_BYTES;
         loop {
             let now_ms = self.api.entrance.clock.now_ms();
             let submits = brings_more && state.crew.has_room_for_slow();
