@@ -30,7 +30,7 @@ macro_rules! programs {
     };
 }
 
-programs!(arguments, addresses, answers, journey, paying, stopping, forking, logging, hosts);
+programs!(arguments, addresses, answers, journey, paying, jobs, events, stopping, forking, logging, hosts);
 
 #[test]
 fn a_program_linked_to_the_static_library_comes_to_its_image() {
