@@ -1000,8 +1000,8 @@ typedef struct imgtask_event {
      */
     imgtask_status status;
     /**
-     * 0. Set it to 1 before imgtask_event_clear to free a FINAL event that was not dealt with: the journal is not told, and the job
-     * comes back after a restart. For languages that free what nobody refers to any more.
+     * Filled with 0. Set it to 1 before imgtask_event_clear to free a FINAL event that was not dealt with: the journal is not told,
+     * and the job comes back after a restart. For languages that free what nobody refers to any more.
      */
     uint32_t keep_in_journal;
 } imgtask_event;

@@ -44,8 +44,8 @@ pub struct imgtask_event {
     /// FINAL: what the job came to, OK when it reached its goal. A task that failed is OK for IMGTASK_GOAL_FINISHED: its state
     /// says FAILED. IMAGE: what this image came to. OK otherwise.
     pub status: Status,
-    /// 0. Set it to 1 before imgtask_event_clear to free a FINAL event that was not dealt with: the journal is not told, and the job
-    /// comes back after a restart. For languages that free what nobody refers to any more.
+    /// Filled with 0. Set it to 1 before imgtask_event_clear to free a FINAL event that was not dealt with: the journal is not told,
+    /// and the job comes back after a restart. For languages that free what nobody refers to any more.
     pub keep_in_journal: u32,
 }
 sized_struct!(imgtask_event, last: keep_in_journal: u32);

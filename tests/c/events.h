@@ -38,7 +38,7 @@ static inline imgtask_event next_event(imgtask_client *client)
 {
     imgtask_event event = IMGTASK_INIT(imgtask_event);
     CHECK_STATUS(imgtask_client_next_event(client, SOON_MS, &event), IMGTASK_STATUS_OK);
-    CHECK(event.op > 0 && event.label != NULL && event.reserved == 0);
+    CHECK(event.op > 0 && event.label != NULL && event.keep_in_journal == 0);
     CHECK(event.kind >= IMGTASK_EVENT_KIND_FINAL && event.kind <= IMGTASK_EVENT_KIND_RESUMED);
     CHECK((event.status == IMGTASK_STATUS_OK) == (event.error == NULL));
     if (event.error != NULL)
