@@ -65,7 +65,7 @@ impl Wait<'_> {
                 Err(Kept::Closed { opens_in }) => {
                     let now_ms = clock.now_ms();
                     // What was seen an interval ago is news enough to say that the time is over.
-                    let fresh = self.paced(&known, |spacing| watch.seen_within(now_ms, spacing));
+                    let fresh = self.paced(&known, |spacing| watch.seen_within(now_ms, spacing, 0));
                     let end = if fresh { End::TimedOut } else { End::Starved };
                     return self.end(end, known, started).map_err(|error| error.with_retry(Retry::After(opens_in)));
                 }
@@ -96,7 +96,7 @@ impl Wait<'_> {
         let model = known.task.as_ref().map_or("", |task| task.model.as_str());
         let mut pace = self.api.entrance.pace();
         let model = pace.durations.model(model);
-        say(&Spacing { timing: &self.api.setup.timing, learned: Some((&pace.durations, model)), sweep_ms: 0 })
+        say(&Spacing { timing: &self.api.setup.timing, learned: Some((&pace.durations, model)) })
     }
 
     fn look(&self, limit: Instant, leave: Leave) -> Result<Look> {

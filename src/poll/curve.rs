@@ -110,15 +110,14 @@ impl Curve {
     /// (Whittle's index). Where the hazard h hardly changes it is h·later²/2, so that a fixed price means
     /// intervals proportional to 1/sqrt(h).
     pub(crate) fn worth(&self, seen_ms: u64, later_ms: u64) -> f32 {
-        let (before, rest_before) = self.at(seen_ms);
+        let (_before, rest_before) = self.at(seen_ms);
         let (after, rest_after) = self.at(seen_ms.saturating_add(later_ms));
-        (rest_before - rest_after - later_ms as f32 * after) / before
+        (rest_before - rest_after - later_ms as f32 * after) / after
     }
 
-    /// How likely such a task is done.
-    #[cfg(test)]
-    pub(crate) fn done(&self, seen_ms: u64, later_ms: u64) -> f32 {
-        1.0 - self.at(seen_ms.saturating_add(later_ms)).0 / self.at(seen_ms).0
+    /// How likely such a task is still unfinished.
+    pub(crate) fn pending(&self, seen_ms: u64, later_ms: u64) -> f32 {
+        self.at(seen_ms.saturating_add(later_ms)).0 / self.at(seen_ms).0
     }
 
     /// The interval after which a look is worth `price`, within `floor_ms` and `longest_ms`.

@@ -130,19 +130,20 @@ impl Durations {
         })
     }
 
-    /// What a look is worth at a task that was last seen unfinished at the age `seen_ms`, `later_ms` ago; see
-    /// [`Curve::worth`].
-    pub(crate) fn worth(&self, model: Model, seen_ms: Option<u64>, later_ms: u64) -> f32 {
-        let Some(known) = self.models.get(usize::from(model.0)) else { return 0.0 };
+    /// How likely a task is still unfinished that was last seen so at the age `seen_ms`, `later_ms` ago. Also before enough
+    /// is known, by a guess.
+    pub(crate) fn pending(&self, model: Model, seen_ms: Option<u64>, later_ms: u64) -> f32 {
+        let Some(known) = self.models.get(usize::from(model.0)) else { return 1.0 };
         match seen_ms {
-            Some(seen_ms) => known.table.curve.worth(seen_ms, later_ms),
+            Some(seen_ms) => known.table.curve.pending(seen_ms, later_ms),
             // Without an age, every moment is as likely as the last one.
-            None => {
-                let mean_ms = known.table.curve.mean_ms();
-                let part = later_ms as f32 / mean_ms;
-                mean_ms * (1.0 - (-part).exp() * (1.0 + part))
-            }
+            None => (-(later_ms as f32) / known.table.curve.mean_ms()).exp(),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_price(&mut self, model: Model, price: f32) {
+        self.models[usize::from(model.0)].table.price = price;
     }
 }
 

@@ -25,8 +25,13 @@ impl Jitter {
 
     /// `value` within ±15 %.
     pub(crate) fn around(&mut self, value: u64) -> u64 {
-        let span = value.saturating_mul(15) / 100;
-        self.between(value - span, value.saturating_add(span))
+        let longest = Jitter::longest(value);
+        self.between(value - (longest - value), longest)
+    }
+
+    /// The most that [`around`](Jitter::around) makes of `value`.
+    pub(crate) fn longest(value: u64) -> u64 {
+        value.saturating_add(value.saturating_mul(15) / 100)
     }
 }
 

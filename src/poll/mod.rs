@@ -18,6 +18,8 @@ mod jitter;
 mod queues;
 mod schedule;
 mod spacing;
+#[cfg(test)]
+mod tests;
 mod timing;
 mod watch;
 

@@ -68,6 +68,9 @@ pub(crate) struct Schedule {
     ranks: Vec<(f32, u32)>,
     /// What a look is expected to take.
     allowance_ms: u64,
+    /// For comparison: all looks in the order in which they are due.
+    #[cfg(test)]
+    pub(crate) by_due_time: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -77,6 +80,9 @@ struct Entry {
     ticket: u32,
     model: Model,
     state: State,
+    /// Whether the last answer is recent enough to call the task late at its deadline. Found when its last look is due,
+    /// because a sweep gets shorter while tasks end.
+    recent: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,13 +99,15 @@ enum State {
 /// The queues, in the order of service.
 const SUBMITS: usize = 0;
 const LASTS: usize = 1;
-const FIRSTS: usize = 2;
-const DUES: usize = 3;
-const QUEUES: usize = 4;
+/// Whose deadline comes before the next sweep is over.
+const NEWS: usize = 2;
+const FIRSTS: usize = 3;
+const DUES: usize = 4;
+const QUEUES: usize = 5;
 
 /// What a look is taken to last before one has been measured.
 const FIRST_ALLOWANCE_MS: u64 = 250;
-/// A task that was never looked at has at least this long to get its look, however short its time is.
+/// A task whose first look is its last one has at least this long to get it, however short its time is.
 const SHORTEST_MS: u64 = 1_000;
 /// A ranking is good for this share of the backlog.
 const ROUND_SHARE: usize = 16;
@@ -117,6 +125,8 @@ impl Schedule {
             round: Vec::new(),
             ranks: Vec::new(),
             allowance_ms: FIRST_ALLOWANCE_MS,
+            #[cfg(test)]
+            by_due_time: false,
         }
     }
 
@@ -130,12 +140,12 @@ impl Schedule {
     pub(crate) fn watch(&mut self, key: u32, start: Start, now_ms: u64) {
         self.forget(key);
         let mut watch = Watch::starting(start, now_ms);
-        let model = start.model;
-        let Step::Look { at_ms, .. } = watch.first(now_ms, &Spacing::own(&self.timing), self.allowance_ms) else {
-            return;
+        let at_ms = match watch.first(now_ms, &Spacing::own(&self.timing), self.allowance_ms) {
+            Step::Look { at_ms, .. } => at_ms,
+            Step::End(_) => now_ms,
         };
         let index = key as usize;
-        let entry = Entry { watch, ticket: 0, model, state: State::Waiting };
+        let entry = Entry { watch, ticket: 0, model: start.model, state: State::Waiting, recent: false };
         if index >= self.entries.len() {
             grow(&mut self.entries, index + 1);
             self.entries.resize(index + 1, Entry { state: State::Free, ..entry.clone() });
@@ -182,10 +192,9 @@ impl Schedule {
         pace: &mut Pace,
         allowance_ms: u64,
     ) -> Option<End> {
-        let sweep_ms = self.sweep_ms(self.waiting, pace);
         self.allowance_ms = allowance_ms;
         let entry = self.entries.get_mut(key as usize).filter(|entry| entry.state == State::Looking)?;
-        let spacing = Spacing { timing: &self.timing, learned: Some((&pace.durations, entry.model)), sweep_ms };
+        let spacing = Spacing { timing: &self.timing, learned: Some((&pace.durations, entry.model)) };
         let step = match seen {
             // The gate keeps the time, for all tasks.
             Seen::RateLimited { .. } => entry.watch.held(now_ms, pace.gate.wait_ms(now_ms), allowance_ms),
@@ -225,7 +234,7 @@ impl Schedule {
 
     /// The time in which the gate admits a look at each watched task.
     pub(crate) fn sweep_of(&self, pace: &Pace) -> u64 {
-        self.sweep_ms(self.waiting, pace)
+        self.waiting as u64 * 60_000 / u64::from(pace.gate.budget())
     }
 
     /// Whether a sweep takes longer than the longest interval.
@@ -248,27 +257,19 @@ impl Schedule {
         }
     }
 
-    fn spacing<'a>(&'a self, durations: &'a Durations, model: Model, sweep_ms: u64) -> Spacing<'a> {
-        Spacing { timing: &self.timing, learned: Some((durations, model)), sweep_ms }
-    }
-
-    fn sweep_ms(&self, tasks: usize, pace: &Pace) -> u64 {
-        tasks as u64 * 60_000 / u64::from(pace.gate.budget())
-    }
-
     /// An alarm: the task is due, or its last look is, or its time is over.
     fn ring(&mut self, key: u32, now_ms: u64, pace: &mut Pace, looks_allowed: bool) -> Option<Turn> {
         let index = key as usize;
         let sweep_ms = self.sweep_of(pace);
-        let was_due = self.entries[index].state == State::Due;
-        if was_due && self.queues.of(key) == Some(LASTS) {
+        let entry = &mut self.entries[index];
+        let was_due = entry.state == State::Due;
+        if was_due && entry.watch.is_last() {
             return Some(self.time_is_over(key, now_ms, pace, looks_allowed));
         }
-        let entry = &mut self.entries[index];
         if !was_due && entry.watch.is_fresh() && !entry.watch.is_last() {
             // What has been learned may put off the first look.
             let learned = Some((&pace.durations, entry.model));
-            let spacing = Spacing { timing: &self.timing, learned, sweep_ms };
+            let spacing = Spacing { timing: &self.timing, learned };
             if let Step::Look { at_ms, .. } = entry.watch.first(now_ms, &spacing, self.allowance_ms)
                 && at_ms > now_ms
             {
@@ -277,27 +278,37 @@ impl Schedule {
             }
         }
         entry.state = State::Due;
-        let (queue, at_ms) = if was_due || entry.watch.is_last() {
+        let deadline_ms = entry.watch.deadline_ms();
+        let last_ms = deadline_ms.saturating_sub(self.allowance_ms);
+        let (queue, at_ms) = if entry.watch.is_last() || last_ms <= now_ms {
+            let spacing = Spacing { timing: &self.timing, learned: Some((&pace.durations, entry.model)) };
+            entry.recent = entry.watch.seen_within(deadline_ms.max(now_ms), &spacing, sweep_ms);
             entry.watch.set_last();
-            let shortest_ms = if entry.watch.is_fresh() { now_ms.saturating_add(SHORTEST_MS) } else { 0 };
-            (LASTS, entry.watch.deadline_ms().max(shortest_ms))
+            let shortest_ms = if was_due || !entry.watch.is_fresh() { 0 } else { now_ms + SHORTEST_MS };
+            // Also when all alarms come late, there is this moment for it.
+            (LASTS, deadline_ms.max(shortest_ms).max(now_ms + 1))
+        } else if entry.watch.wants_news(now_ms, sweep_ms) {
+            (NEWS, last_ms)
         } else {
-            entry.ticket = self.looks;
-            // Where durations are learned, the first look of a task of known age is worth no more than others.
-            let unknown = !entry.watch.age_known() || !pace.durations.learned(entry.model);
-            let queue = if entry.watch.is_fresh() && unknown { FIRSTS } else { DUES };
-            (queue, entry.watch.deadline_ms().saturating_sub(self.allowance_ms).max(now_ms + 1))
+            if !was_due {
+                entry.ticket = self.looks;
+            }
+            let queue = if entry.watch.is_fresh() { FIRSTS } else { DUES };
+            #[cfg(test)]
+            let queue = if self.by_due_time { DUES } else { queue };
+            let news_ms = entry.watch.news_ms(sweep_ms);
+            (queue, if news_ms > now_ms { news_ms.min(last_ms) } else { last_ms })
         };
-        self.queues.push(queue, key);
+        if self.queues.of(key) != Some(queue) {
+            self.queues.push(queue, key);
+        }
         self.alarms.set(key, at_ms);
         None
     }
 
     /// The deadline of a task whose last look did not come. Nobody is told that it is late on the strength of an old look.
     fn time_is_over(&mut self, key: u32, now_ms: u64, pace: &mut Pace, looks_allowed: bool) -> Turn {
-        let entry = &self.entries[key as usize];
-        let spacing = self.spacing(&pace.durations, entry.model, self.sweep_of(pace));
-        let recent = entry.watch.seen_within(now_ms, &spacing);
+        let recent = self.entries[key as usize].recent;
         if !recent
             && looks_allowed
             && let Ok(pass) = pace.gate.take(now_ms)
@@ -320,15 +331,13 @@ impl Schedule {
 
     /// The due task to look at next. One is due.
     fn pick(&mut self, now_ms: u64, pace: &Pace) -> u32 {
-        if let Some(key) = self.queues.front(LASTS).or(self.queues.front(FIRSTS)) {
+        if let Some(key) = self.queues.front(LASTS).or(self.queues.front(NEWS)) {
             return key;
         }
-        let due = self.queues.len(DUES);
-        let interval_ms = self.timing.interval_ms(0);
-        if due as u64 * 60_000 > u64::from(pace.gate.budget()) * interval_ms {
+        if self.backlogged(pace) {
             while let Some(key) = self.round.pop() {
                 // Stopped since, or its slot has another task, which may well be looked at.
-                if self.queues.of(key) == Some(DUES) {
+                if matches!(self.queues.of(key), Some(FIRSTS | DUES)) {
                     return key;
                 }
             }
@@ -338,37 +347,67 @@ impl Schedule {
             }
         }
         self.round.clear();
-        self.queues.front(DUES).unwrap_or_default()
+        self.queues.front(FIRSTS).or(self.queues.front(DUES)).unwrap_or_default()
     }
 
-    /// Chooses the next few of the backlog: those that would else wait for longer than two sweeps, then those most worth a
-    /// look.
+    /// Whether more is due than the gate admits in a quarter of an interval: from there on, whom to look at first is worth a
+    /// thought.
+    fn backlogged(&self, pace: &Pace) -> bool {
+        let due = self.queues.len(FIRSTS) + self.queues.len(DUES);
+        let backlogged = due as u64 * 60_000 > u64::from(pace.gate.budget()) * self.timing.interval_ms(0) / 4;
+        #[cfg(test)]
+        let backlogged = backlogged && !self.by_due_time;
+        backlogged
+    }
+
+    /// Chooses the next few of the backlog: those that would else wait for longer than two sweeps, then the first looks, then
+    /// those most likely done.
     fn rank(&mut self, now_ms: u64, durations: &Durations) {
-        let due = self.queues.len(DUES);
-        let few = due.div_ceil(ROUND_SHARE);
+        /// Before every likelihood, and still in their order: every count up to this is a number of its own.
+        const FIRST: f32 = -((1 << 24) as f32);
+        let backlog = self.queues.len(FIRSTS) + self.queues.len(DUES);
+        let few = backlog.div_ceil(ROUND_SHARE);
         self.ranks.clear();
-        grow(&mut self.ranks, due);
+        grow(&mut self.ranks, backlog);
         let mut forced = 0;
         for (place, key) in self.queues.iter(DUES).enumerate() {
             let entry = &self.entries[key as usize];
             let waited = self.looks.wrapping_sub(entry.ticket) as usize;
-            // Those before it would go first, each with one look.
+            // Those before it would go first, with one look each.
             if waited + place + few >= 2 * self.waiting {
                 forced = place + 1;
             }
-            self.ranks.push((entry.watch.worth(now_ms, durations, entry.model), key));
+            self.ranks.push((entry.watch.pending(now_ms, durations, entry.model), key));
         }
-        grow(&mut self.round, few);
         if forced > 0 {
             self.ranks.truncate(forced.min(few));
         } else {
-            let best_first = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
-            if few < due {
-                self.ranks.select_nth_unstable_by(few, best_first);
+            for (place, key) in self.queues.iter(FIRSTS).enumerate() {
+                let entry = &self.entries[key as usize];
+                // Nothing is known of a task of unknown age; it may be long done.
+                let known = entry.watch.age_known();
+                let pending =
+                    if known { entry.watch.pending(now_ms, durations, entry.model) } else { FIRST + place as f32 };
+                self.ranks.push((pending, key));
+            }
+            let order = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+            if few < self.ranks.len() {
+                self.ranks.select_nth_unstable_by(few, order);
                 self.ranks.truncate(few);
             }
-            self.ranks.sort_unstable_by(best_first);
+            self.ranks.sort_unstable_by(order);
         }
+        self.round.clear();
+        grow(&mut self.round, few);
         self.round.extend(self.ranks.iter().rev().map(|(_, key)| *key));
+    }
+
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>()
+            + self.alarms.bytes()
+            + self.queues.bytes()
+            + self.ranks.capacity() * size_of::<(f32, u32)>()
+            + self.round.capacity() * size_of::<u32>()
     }
 }

@@ -215,6 +215,19 @@ impl Watch {
         self.looked = true;
     }
 
+    /// When to begin to see to a look that is recent enough at the deadline: a sweep before it, but not before half of the
+    /// time is over.
+    pub(crate) fn news_ms(&self, sweep_ms: u64) -> u64 {
+        let half_ms = self.deadline_ms.saturating_sub(self.born_ms) / 2;
+        self.deadline_ms - sweep_ms.min(half_ms)
+    }
+
+    /// Whether that time has come without such a look.
+    pub(crate) fn wants_news(&self, now_ms: u64, sweep_ms: u64) -> bool {
+        let recent = self.answered && self.seen_ms.saturating_add(sweep_ms) >= self.deadline_ms;
+        self.news_ms(sweep_ms) <= now_ms && !recent
+    }
+
     /// Whether no look follows the one that is due or under way.
     pub(crate) fn is_last(&self) -> bool {
         self.last
@@ -229,17 +242,17 @@ impl Watch {
         now_ms.saturating_sub(self.seen_ms)
     }
 
-    /// Whether a look was answered with the task within the last interval.
-    pub(crate) fn seen_within(&self, now_ms: u64, spacing: &Spacing) -> bool {
+    /// Whether a look was answered with the task within the last interval, or sweep.
+    pub(crate) fn seen_within(&self, now_ms: u64, spacing: &Spacing, sweep_ms: u64) -> bool {
         let age_ms = self.seen_ms.saturating_sub(self.born_ms);
-        let interval_ms = spacing.interval_ms(age_ms, self.age_known).max(spacing.sweep_ms);
+        let interval_ms = Jitter::longest(spacing.interval_ms(age_ms, self.age_known)).max(sweep_ms);
         self.answered && self.stale_ms(now_ms) <= interval_ms
     }
 
-    /// What a look is worth now; see [`Durations::worth`].
-    pub(crate) fn worth(&self, now_ms: u64, durations: &Durations, model: Model) -> f32 {
+    /// How likely the task is still unfinished now.
+    pub(crate) fn pending(&self, now_ms: u64, durations: &Durations, model: Model) -> f32 {
         let seen_ms = self.age_known.then(|| self.seen_ms.saturating_sub(self.born_ms));
-        durations.worth(model, seen_ms, self.stale_ms(now_ms))
+        durations.pending(model, seen_ms, self.stale_ms(now_ms))
     }
 
     fn in_grace(&self, now_ms: u64, timing: &Timing) -> bool {
