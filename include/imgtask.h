@@ -441,7 +441,8 @@ typedef struct imgtask_client_options {
     const char *ca_file;
     /**
      * File of the journal, in UTF-8 on every system: outstanding jobs survive a crash, and imgtask_client_resume brings them back.
-     * One client at a time has it. Default: none. UNSUPPORTED in a build without journal (`make lib-lean`).
+     * It holds labels, task ids, goals and paths; never a key, a request or the query of a link. One client at a time has it.
+     * Default: none. UNSUPPORTED in a build without journal (`make lib-lean`).
      */
     const char *journal_path;
     /** Milliseconds for one connect, TLS included. Default 5,000. */
@@ -534,7 +535,8 @@ imgtask_status imgtask_client_interrupt(imgtask_client *client);
 /**
  * Refuses new calls and jobs with CLOSED, ends calls in flight as imgtask_client_interrupt does, ends every job, and waits for the
  * calls to return and the threads to leave. May be called again, to wait on. Events can still be taken: every job gets its FINAL
- * one, mostly CANCELLED. The journal keeps such jobs for the next start.
+ * one, mostly CANCELLED. The journal keeps such jobs for the next start, but for those whose request was not sent yet. It is
+ * written first, for which this waits as long as the disk takes.
  *
  * @param client      the client.
  * @param timeout_ms  milliseconds to wait at most; 0 does not wait; IMGTASK_TIMEOUT_DEFAULT waits as long as it takes.
@@ -547,8 +549,9 @@ imgtask_status imgtask_client_close(imgtask_client *client,
                                     uint32_t timeout_ms);
 
 /**
- * Closes a client without waiting, and frees it. Never waits for the network. Tasks, bytes and errors stay good. In a child
- * process after a fork it leaves the memory alone, on purpose.
+ * Closes a client without waiting, and frees it. Never waits for the network; for the disk where its journal has something to
+ * write. Another client can have the journal at once, or when the calls have ended that were still on their way. Tasks, bytes and
+ * errors stay good. In a child process after a fork it leaves the memory alone, on purpose.
  *
  * @param client  the client, or NULL. No other call with it may start any more.
  */
@@ -904,9 +907,17 @@ imgtask_status imgtask_client_stop(imgtask_client *client,
 IMGTASK_API size_t imgtask_client_pending(imgtask_client *client);
 
 /**
- * Takes up every task that the journal holds for this provider and base address. Each is told by a RESUMED event with its new op,
- * its label and its task, and goes on to the goal it had. A submit whose answer was never seen ends in SUBMIT_UNKNOWN: the task may
- * exist and be paid for. Entries that this client works on already do not come again. user_data is NULL for all of them.
+ * Takes up what the journal held for this provider and base address when the client was created: call it once, before or after the
+ * first start. Each job is told by a RESUMED event with its new op, its label and its task, and goes on to the goal it had, with
+ * its time limit counted anew. user_data is NULL for all of them. A second call brings nothing.
+ *
+ * What the journal promises. After a crash or a kill a job whose request was sent and whose FINAL event was not cleared comes back
+ * here, with the same label and the same task id. One whose request was about to be sent, or whose answer was not written yet, comes
+ * back without a task and ends in SUBMIT_UNKNOWN: the task may exist and be paid for, and the library does not send it again. What
+ * does not come back was cleared, was refused by the service, or was never sent: of these start again what you have not seen the
+ * end of. (A job about a task_ref is kept within a quarter of a second; before that, start it again, too.) So a job may be delivered
+ * more than once, and none is lost. Its IMAGE events and files come again, too: a file of IMGTASK_FLAG_NO_REPLACE that the job had
+ * finished before makes it end in FILE.
  *
  * @param client     the client, with a journal_path.
  * @param flags      0 or IMGTASK_FLAG_PROGRESS: progress events for all of them, also where the job had not asked for them.
@@ -1028,14 +1039,15 @@ imgtask_status imgtask_client_next_event(imgtask_client *client,
                                          imgtask_event *inout);
 
 /**
- * Frees what is still in an event and zeroes it. Clearing a FINAL event tells the journal that it arrived: the job does not come back
- * after a restart. (The CANCELLED that closing a client gives to its jobs does not: those come back; nor does an event whose
- * keep_in_journal was set.) Set task, bytes or error to NULL before it to keep them.
+ * Frees what is still in an event and zeroes it. Clearing a FINAL event tells the journal that it arrived, whatever it told: the job
+ * does not come back after a restart. So keep what it brought first. (The CANCELLED that closing a client gives to its jobs tells
+ * nothing: those come back; nor does an event whose keep_in_journal was set.) Set task, bytes or error to NULL before it to keep them.
  *
  * @param event  an event that imgtask_client_next_event filled, or one that is zero but for its struct_size, or NULL. Good to be
  *               filled again.
  *
- * Never waits for the disk. Also in the log sink, and after its client was freed.
+ * Never waits for the disk: the journal is written within a quarter of a second, and by imgtask_client_close and
+ * imgtask_client_free. Also in the log sink, and after its client was freed; the journal is then told no more.
  */
 IMGTASK_API
 void imgtask_event_clear(imgtask_event *event);

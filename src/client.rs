@@ -139,12 +139,13 @@ impl Client {
 
     /// Refuses new calls and jobs with `Closed`, ends those there are and waits for calls and workers up to `timeout`.
     ///
-    /// Returns whether all had ended. May be called again. Events can still be taken: every job gets its final one.
+    /// Returns whether all had ended. May be called again. Events can still be taken: every job gets its final one. What the journal
+    /// was told is written, which waits for the disk.
     pub fn close(&self, timeout: Duration) -> bool {
         let Client { api, fleet } = self;
         let started = Instant::now();
         // Both first stop what they have, so neither waits for the other.
-        fleet.close(Duration::ZERO);
+        fleet.close_soon();
         let ended = api.calls.close(timeout);
         api.http.shutdown();
         fleet.close(timeout.saturating_sub(started.elapsed())) && ended
@@ -190,8 +191,10 @@ impl Client {
         self.fleet.event_fd()
     }
 
-    /// Takes up what the journal holds of this service and gives how many jobs came back. Each is told by an event of the kind
-    /// `Resumed`, and goes on to the goal it had; a submit whose answer was never seen ends in `SubmitUnknown`.
+    /// Takes up what the journal held of this service when the client was created, and gives how many jobs came back. Each is told
+    /// by an event of the kind `Resumed`, and goes on to the goal it had, its time limit counted anew; a submit whose answer was
+    /// never written down ends in `SubmitUnknown`. What does not come back was acknowledged, refused, or never sent. A second call
+    /// brings nothing.
     ///
     /// # Errors
     /// `Journal` without a journal, or when it cannot be read; `Closed`; `Resource`.

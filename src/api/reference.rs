@@ -68,6 +68,13 @@ impl Base {
         url.map_err(unusable)
     }
 
+    /// Whether another base address means the same API.
+    pub(crate) fn means(&self, dialect: &Dialect, other: &str) -> bool {
+        let path = &dialect.look(0, "id").path;
+        let other = Url::parse(other).map(Base::new).ok().and_then(|other| other.url(path).ok());
+        other.is_some() && other == self.url(path).ok()
+    }
+
     /// Reads a task reference.
     pub(crate) fn target(&self, dialect: &Dialect, task_ref: &str) -> Result<Target> {
         if task_ref.bytes().any(|b| b.is_ascii_control() || b == b' ') {
@@ -167,8 +174,15 @@ mod tests {
 
     #[test]
     fn a_base_address_means_the_same_with_and_without_its_version_and_slashes() {
-        for pasted in ["https://h", "https://h/", "https://h/v1", "https://h/v1/"] {
+        let pastes = ["https://h", "https://h/", "https://h/v1", "https://h/v1/"];
+        for pasted in pastes {
             assert_eq!(base(pasted).url("/v1/tasks/a").expect("a URL").as_str(), "https://h/v1/tasks/a", "{pasted}");
+            for other in pastes {
+                assert!(base(pasted).means(&dialect("dimilinks"), other), "{pasted} {other}");
+            }
+            for other in ["https://h/v2", "https://h/proxy/v1", "http://h", "https://h:8443", "https://i", "h", ""] {
+                assert!(!base(pasted).means(&dialect("dimilinks"), other), "{pasted} {other}");
+            }
         }
         for pasted in ["https://h/proxy", "https://h/proxy/v1"] {
             let url = base(pasted).url("/v1/tasks/a?x=/v1").expect("a URL");

@@ -67,7 +67,8 @@ pub struct imgtask_client_options {
     /// PEM file of the trusted roots. Default: the bundled ones.
     pub ca_file: *const c_char,
     /// File of the journal, in UTF-8 on every system: outstanding jobs survive a crash, and imgtask_client_resume brings them back.
-    /// One client at a time has it. Default: none. UNSUPPORTED in a build without journal (`make lib-lean`).
+    /// It holds labels, task ids, goals and paths; never a key, a request or the query of a link. One client at a time has it.
+    /// Default: none. UNSUPPORTED in a build without journal (`make lib-lean`).
     pub journal_path: *const c_char,
     /// Milliseconds for one connect, TLS included. Default 5,000.
     pub connect_timeout_ms: u32,
@@ -219,7 +220,8 @@ pub unsafe extern "C" fn imgtask_client_interrupt(client: *mut imgtask_client) -
 
 /// Refuses new calls and jobs with CLOSED, ends calls in flight as imgtask_client_interrupt does, ends every job, and waits for the
 /// calls to return and the threads to leave. May be called again, to wait on. Events can still be taken: every job gets its FINAL
-/// one, mostly CANCELLED. The journal keeps such jobs for the next start.
+/// one, mostly CANCELLED. The journal keeps such jobs for the next start, but for those whose request was not sent yet. It is
+/// written first, for which this waits as long as the disk takes.
 ///
 /// @param client      the client.
 /// @param timeout_ms  milliseconds to wait at most; 0 does not wait; IMGTASK_TIMEOUT_DEFAULT waits as long as it takes.
@@ -239,8 +241,9 @@ pub unsafe extern "C" fn imgtask_client_close(client: *mut imgtask_client, timeo
     }
 }
 
-/// Closes a client without waiting, and frees it. Never waits for the network. Tasks, bytes and errors stay good. In a child
-/// process after a fork it leaves the memory alone, on purpose.
+/// Closes a client without waiting, and frees it. Never waits for the network; for the disk where its journal has something to
+/// write. Another client can have the journal at once, or when the calls have ended that were still on their way. Tasks, bytes and
+/// errors stay good. In a child process after a fork it leaves the memory alone, on purpose.
 ///
 /// @param client  the client, or NULL. No other call with it may start any more.
 #[unsafe(no_mangle)]

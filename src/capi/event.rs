@@ -100,14 +100,15 @@ pub unsafe extern "C" fn imgtask_client_next_event(
     if status == Status::Ok { found } else { status }
 }
 
-/// Frees what is still in an event and zeroes it. Clearing a FINAL event tells the journal that it arrived: the job does not come back
-/// after a restart. (The CANCELLED that closing a client gives to its jobs does not: those come back; nor does an event whose
-/// keep_in_journal was set.) Set task, bytes or error to NULL before it to keep them.
+/// Frees what is still in an event and zeroes it. Clearing a FINAL event tells the journal that it arrived, whatever it told: the job
+/// does not come back after a restart. So keep what it brought first. (The CANCELLED that closing a client gives to its jobs tells
+/// nothing: those come back; nor does an event whose keep_in_journal was set.) Set task, bytes or error to NULL before it to keep them.
 ///
 /// @param event  an event that imgtask_client_next_event filled, or one that is zero but for its struct_size, or NULL. Good to be
 ///               filled again.
 ///
-/// Never waits for the disk. Also in the log sink, and after its client was freed.
+/// Never waits for the disk: the journal is written within a quarter of a second, and by imgtask_client_close and
+/// imgtask_client_free. Also in the log sink, and after its client was freed; the journal is then told no more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn imgtask_event_clear(event: *mut imgtask_event) {
     if event.is_null() {

@@ -102,9 +102,17 @@ pub unsafe extern "C" fn imgtask_client_stop(client: *mut imgtask_client, op: u6
     unsafe { guard_client(client, Out::nowhere(), |client| client.core.stop(op)) }
 }
 
-/// Takes up every task that the journal holds for this provider and base address. Each is told by a RESUMED event with its new op,
-/// its label and its task, and goes on to the goal it had. A submit whose answer was never seen ends in SUBMIT_UNKNOWN: the task may
-/// exist and be paid for. Entries that this client works on already do not come again. user_data is NULL for all of them.
+/// Takes up what the journal held for this provider and base address when the client was created: call it once, before or after the
+/// first start. Each job is told by a RESUMED event with its new op, its label and its task, and goes on to the goal it had, with
+/// its time limit counted anew. user_data is NULL for all of them. A second call brings nothing.
+///
+/// What the journal promises. After a crash or a kill a job whose request was sent and whose FINAL event was not cleared comes back
+/// here, with the same label and the same task id. One whose request was about to be sent, or whose answer was not written yet, comes
+/// back without a task and ends in SUBMIT_UNKNOWN: the task may exist and be paid for, and the library does not send it again. What
+/// does not come back was cleared, was refused by the service, or was never sent: of these start again what you have not seen the
+/// end of. (A job about a task_ref is kept within a quarter of a second; before that, start it again, too.) So a job may be delivered
+/// more than once, and none is lost. Its IMAGE events and files come again, too: a file of IMGTASK_FLAG_NO_REPLACE that the job had
+/// finished before makes it end in FILE.
 ///
 /// @param client     the client, with a journal_path.
 /// @param flags      0 or IMGTASK_FLAG_PROGRESS: progress events for all of them, also where the job had not asked for them.

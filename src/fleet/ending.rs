@@ -1,6 +1,5 @@
 //! How a job ends: exactly once, with one final event, and with its place given back.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{Delivery, Event, EventKind, Receipt};
@@ -42,7 +41,7 @@ impl Slot {
             Some(Goal::Finished)
         } else if self.pending_ms > 0 {
             Some(Goal::Looked)
-        } else if self.born_ms > 0 {
+        } else if self.born_ms > 0 && !self.reference().is_empty() {
             Some(Goal::Submitted)
         } else {
             None
@@ -100,9 +99,17 @@ impl Shared {
     }
 
     /// The job ends short of its goal.
-    pub(super) fn fail(&self, state: &mut State, key: Key, mut error: Error, task: Option<Task>) {
+    pub(super) fn fail(&self, state: &mut State, key: Key, error: Error, task: Option<Task>) {
+        if let Some(slot) = state.slots.get(key) {
+            self.api.log.line(LogLevel::Warn, || format!("job {}: {}: {error}", slot.op, error.status()));
+        }
+        self.fail_silently(state, key, error, task);
+    }
+
+    /// The job ends short of its goal. For the host's own threads: its log sink, which may call back, is not run while a lock is
+    /// held.
+    pub(super) fn fail_silently(&self, state: &mut State, key: Key, mut error: Error, task: Option<Task>) {
         let Some(slot) = self.remove(state, key) else { return };
-        self.api.log.line(LogLevel::Warn, || format!("job {}: {}: {error}", slot.op, error.status()));
         let task = error.take_task().or(task).or_else(|| slot.seen());
         let event = Event::of(&slot, EventKind::Final);
         self.deliver(state, slot.entry, Event { task, error: Some(error), ..event });
@@ -124,7 +131,7 @@ impl Shared {
         let task = error.take_task().filter(|task| !(task.id.is_empty() && task.poll_ref.is_empty()));
         let event = Event::of(&slot, EventKind::Final);
         // Who closes a client has not given its tasks up: the journal keeps them.
-        let entry = slot.entry.filter(|_| !closing);
+        let entry = slot.entry.filter(|_| slot.given_up || !closing);
         self.deliver(state, entry, Event { task, error: Some(error), ..event });
     }
 
@@ -146,10 +153,7 @@ impl Shared {
     }
 
     fn deliver(&self, state: &State, entry: Option<EntryId>, event: Event) {
-        let receipt = match (&self.journal, entry) {
-            (Some(journal), Some(entry)) => Some(Receipt { journal: Arc::downgrade(journal), entry }),
-            _ => None,
-        };
+        let receipt = entry.map(|entry| Receipt { fleet: self.me.clone(), entry });
         self.queue.push(Event { receipt, ..event });
         self.close_queue_when_done(state);
     }
@@ -158,8 +162,8 @@ impl Shared {
 /// A submit of an earlier process whose answer was never seen.
 pub(super) fn submit_unknown(title: &str) -> Error {
     let message = format!(
-        "the program ended while a request was on its way to {title}: the task may exist and be charged; look for it before \
-         submitting again"
+        "the program ended when a request to {title} was about to be sent or on its way: the task may exist and be charged; look \
+         for it before submitting again"
     );
     Error::new(Status::SubmitUnknown, message).with_task(Task::unseen("", ""))
 }

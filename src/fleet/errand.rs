@@ -87,7 +87,13 @@ impl Shared {
                 }
                 // No task came of it, and none is to come back after a crash.
                 Err(error) if error.status() != Status::SubmitUnknown => journal.remove(entry),
-                Err(_) => {}
+                // The answer's head may have named the task although the rest was lost.
+                Err(error) => {
+                    if let Some(task) = error.task().filter(|task| !task.id.is_empty()) {
+                        journal.accepted(entry, &task.id);
+                        self.flush_journal();
+                    }
+                }
             }
         }
         let mut state = self.lock();

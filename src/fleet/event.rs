@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Weak;
 
+use super::Shared;
 use super::job::Goal;
 use crate::error::{Error, Status};
-use crate::journal::{EntryId, Journal};
+use crate::journal::EntryId;
 use crate::picture::{Picture, SavedPicture};
 use crate::task::Task;
 
@@ -61,7 +62,7 @@ pub struct Event {
 /// The journal's entry of a job that is over.
 #[derive(Clone)]
 pub(super) struct Receipt {
-    pub(super) journal: Weak<Journal>,
+    pub(super) fleet: Weak<Shared>,
     pub(super) entry: EntryId,
 }
 
@@ -71,14 +72,16 @@ impl Event {
         self.error.as_ref().map_or(Status::Ok, Error::status)
     }
 
-    /// Tells the journal that a final event arrived: its job does not come back after a restart. Never waits for the disk.
+    /// Tells the journal that a final event arrived: its job does not come back after a restart. Never waits for the disk: it is
+    /// written within a quarter of a second, and at the latest when the client is closed or dropped.
     ///
-    /// Dropping the event does not: what was never acknowledged is delivered again.
+    /// Dropping the event does not: what was never acknowledged is delivered again, and so is what is acknowledged after the
+    /// client is gone.
     pub fn acknowledge(&mut self) {
         if let Some(receipt) = self.receipt.take()
-            && let Some(journal) = receipt.journal.upgrade()
+            && let Some(fleet) = receipt.fleet.upgrade()
         {
-            journal.remove(receipt.entry);
+            fleet.acknowledged(receipt.entry);
         }
     }
 

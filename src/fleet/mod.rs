@@ -19,19 +19,19 @@ mod resume;
 mod slots;
 mod worker;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use self::job::MAX_LABEL_BYTES;
 use self::lanes::Lanes;
 use self::queue::{Queue, Taken};
+use self::resume::lasting;
 use self::slots::{Key, Slot, Slots};
 use crate::api::{Api, Target};
 use crate::error::{Error, Result, Status};
 use crate::journal::Journal;
-use crate::log::LogLevel;
 use crate::poll::{Schedule, Start};
 use crate::task::Task;
 
@@ -50,6 +50,8 @@ pub(crate) struct Fleet {
 
 /// What the client and its workers share.
 struct Shared {
+    /// Itself, for the receipts of its events, which may outlive it.
+    me: Weak<Shared>,
     api: Arc<Api>,
     journal: Option<Arc<Journal>>,
     queue: Queue,
@@ -62,6 +64,10 @@ struct Shared {
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Jobs accepted whose final event was not taken yet.
     pending: AtomicUsize,
+    /// A worker knows, or is about to see, that the journal has something to write.
+    journal_told: AtomicBool,
+    /// The last try to write the journal failed, and the log knows.
+    journal_fails: AtomicBool,
 }
 
 struct State {
@@ -72,7 +78,10 @@ struct State {
     /// The number of the job that was accepted last.
     last_op: u64,
     closing: bool,
-    resumed: resume::Resumed,
+    /// The client is gone: who works last lets the journal go.
+    abandoned: bool,
+    /// What the journal held when it was opened is back.
+    resumed: bool,
 }
 
 /// What a fleet is doing now.
@@ -100,9 +109,11 @@ impl Fleet {
             crew: worker::Crew::new(api.setup.max_workers),
             last_op: 0,
             closing: false,
-            resumed: Default::default(),
+            abandoned: false,
+            resumed: false,
         };
-        let shared = Shared {
+        let shared = Arc::new_cyclic(|me| Shared {
+            me: me.clone(),
             api,
             journal,
             queue: Queue::default(),
@@ -111,8 +122,10 @@ impl Fleet {
             left: Condvar::new(),
             threads: Mutex::default(),
             pending: AtomicUsize::new(0),
-        };
-        Ok(Fleet { shared: Arc::new(shared) })
+            journal_told: AtomicBool::new(false),
+            journal_fails: AtomicBool::new(false),
+        });
+        Ok(Fleet { shared })
     }
 
     /// Accepts a job and gives its number. Never waits for the network or the disk.
@@ -151,7 +164,7 @@ impl Fleet {
             ));
         };
         let Some(slot) = state.slots.get(key) else { return Ok(()) };
-        slot.stopped = true;
+        (slot.stopped, slot.given_up) = (true, true);
         match slot.under_way.clone() {
             Some(stop) => {
                 drop(state);
@@ -210,29 +223,34 @@ impl Fleet {
         self.shared.pending.load(Ordering::Acquire)
     }
 
-    /// Ends every job and waits for the workers to leave; false when some have not after `timeout`.
+    /// Ends every job without waiting for anything.
+    pub(crate) fn close_soon(&self) {
+        self.shared.close_soon();
+    }
+
+    /// Ends every job and waits for the workers to leave; false when some have not after `timeout`. In either case the journal is
+    /// brought up to date, which waits for the disk and for nothing else.
     pub(crate) fn close(&self, timeout: Duration) -> bool {
         let shared = &self.shared;
         let started = Instant::now();
         shared.close_soon();
         let mut state = shared.lock();
         while state.crew.threads() > 0 {
-            let Some(left) = timeout.checked_sub(started.elapsed()).filter(|left| !left.is_zero()) else {
-                return false;
-            };
+            let Some(left) = timeout.checked_sub(started.elapsed()).filter(|left| !left.is_zero()) else { break };
             state = shared.left.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        let all_left = state.crew.threads() == 0;
         drop(state);
-        // They are on their last steps. Whoever unloads the code that they run needs them gone.
-        let mut threads = shared.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        for thread in threads.drain(..) {
-            let _ = thread.join();
+        if all_left {
+            // They are on their last steps. Whoever unloads the code that they run needs them gone.
+            let mut threads = shared.threads.lock().unwrap_or_else(PoisonError::into_inner);
+            for thread in threads.drain(..) {
+                let _ = thread.join();
+            }
         }
-        drop(threads);
-        // What is not written is only work that comes back once more.
         shared.flush_journal();
         shared.api.log.deliver();
-        true
+        all_left
     }
 
     /// What it is doing now. Costs a pass over all tasks.
@@ -255,7 +273,7 @@ impl Fleet {
 impl Shared {
     /// Checks a job, and gives its slot and the task that it begins with.
     fn slot_of(&self, job: Job) -> Result<(Slot, Option<Box<Task>>)> {
-        let Job { source, goal, progress, images, timeout, path, replace, label, user_data } = job;
+        let Job { source, goal, progress, images, timeout, mut path, replace, label, user_data } = job;
         if label.len() > MAX_LABEL_BYTES {
             return Err(Error::invalid(format!("the label is longer than {MAX_LABEL_BYTES} bytes")));
         }
@@ -269,6 +287,9 @@ impl Shared {
             }
             (Goal::File, Some(_)) | (_, None) => {}
             (_, Some(_)) => return Err(Error::invalid("only the goal file takes a path")),
+        }
+        if self.journal.is_some() {
+            path = path.map(lasting).transpose()?;
         }
         let mut slot = Slot::new(goal, images);
         (slot.user_data, slot.progress, slot.replace, slot.label) = (user_data, progress, replace, label.into());
@@ -316,7 +337,7 @@ impl Shared {
         let op = slot.op;
         self.pending.fetch_add(1, Ordering::AcqRel);
         let submits = slot.rest.as_ref().is_some_and(|rest| rest.outgoing.is_some());
-        if !submits && slot.entry.is_none() {
+        if !submits {
             self.keep(&mut slot);
         }
         let begun = task.filter(|task| task.state.is_final() && slot.goal != Goal::Looked);
@@ -376,14 +397,6 @@ impl Shared {
         }
     }
 
-    fn flush_journal(&self) {
-        if let Some(journal) = &self.journal
-            && let Err(error) = journal.flush()
-        {
-            self.api.log.line(LogLevel::Warn, || error.message().to_owned());
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         // A bug that struck while the lock was held has closed the client; what is left is still in order.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -392,7 +405,16 @@ impl Shared {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        self.shared.close_soon();
+        let shared = &self.shared;
+        shared.close_soon();
+        let mut state = shared.lock();
+        state.abandoned = true;
+        let nobody_works = state.crew.in_flight() == 0;
+        drop(state);
+        shared.flush_journal();
+        if nobody_works {
+            shared.close_journal();
+        }
     }
 }
 

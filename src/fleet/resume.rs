@@ -1,6 +1,6 @@
 //! What the journal keeps of a job, and how jobs come back from it.
 
-use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,9 +14,6 @@ use crate::error::{Error, Result, Status};
 use crate::journal::{Entry, EntryId, Journal};
 use crate::log::LogLevel;
 
-/// Entries that this client works on already: a second resume does not bring them back again.
-pub(super) type Resumed = HashSet<EntryId>;
-
 /// Bits of an entry's flags.
 const PROGRESS: u32 = 1;
 const NO_REPLACE: u32 = 2;
@@ -25,36 +22,39 @@ const ALL_IMAGES: u64 = u64::MAX;
 
 impl Fleet {
     /// Takes up what the journal holds of this service, oldest first, and gives how many jobs came back.
+    ///
+    /// Once: what is added later belongs to jobs that this client has.
     pub(crate) fn resume(&self, progress: bool) -> Result<usize> {
         let shared = &self.shared;
-        let entries = shared.journal()?.entries()?;
+        let journal = shared.journal()?;
+        let mut entries = journal.entries()?;
+        entries.retain(|(id, _)| journal.is_from_before(*id));
+        let found = entries.len();
+        let mut ours = shared.ours();
+        entries.retain(|(_, entry)| ours(entry));
+        let others = found - entries.len();
+        let slots: Vec<Slot> =
+            entries.into_iter().filter_map(|(id, entry)| shared.slot_of_entry(id, entry, progress)).collect();
         let mut state = shared.lock();
         if state.closing {
             return Err(closed());
         }
-        let (mut count, mut others) = (0, 0);
-        for (id, entry) in entries {
-            if entry.provider != shared.provider() || entry.base != shared.base() {
-                others += 1;
-                continue;
-            }
-            if state.resumed.contains(&id) {
-                continue;
-            }
-            // Before it counts as taken up: without a thread it stays for the next resume.
+        if state.resumed {
+            return Ok(0);
+        }
+        if !slots.is_empty() {
             shared.hire(&mut state)?;
-            state.resumed.insert(id);
-            let submitted = !entry.task_ref.is_empty();
-            let slot = match shared.slot_of_entry(id, entry, progress) {
-                Ok(slot) => slot,
-                Err(error) => {
-                    // It is kept, and whoever can read it may.
-                    shared.api.log.line(LogLevel::Warn, || format!("journal: {error}"));
-                    continue;
-                }
-            };
-            count += 1;
-            shared.bring_back(&mut state, slot, submitted);
+        }
+        state.resumed = true;
+        let count = slots.len();
+        let unknown = slots.iter().filter(|slot| slot.reference().is_empty()).count();
+        for slot in slots {
+            shared.bring_back(&mut state, slot);
+        }
+        drop(state);
+        if unknown > 0 {
+            let line = || format!("journal: of {unknown} submits nobody knows whether they arrived");
+            shared.api.log.line(LogLevel::Warn, line);
         }
         if others > 0 {
             let line = || format!("journal: {others} tasks of another service or address stay where they are");
@@ -69,13 +69,13 @@ impl Fleet {
         let journal = shared.journal()?;
         let wanted = shared.api.target(task_ref)?;
         let mut found = false;
+        let mut ours = shared.ours();
         for (id, entry) in journal.entries()? {
-            let own = entry.provider == shared.provider() && entry.base == shared.base();
             let same = |entry: &Entry| {
                 let target = shared.api.base.target(shared.api.dialect(), &entry.task_ref);
                 target.is_ok_and(|target| target.id == wanted.id && !target.id.is_empty() || target == wanted)
             };
-            if own && !entry.task_ref.is_empty() && same(&entry) {
+            if !entry.task_ref.is_empty() && ours(&entry) && same(&entry) {
                 journal.remove(id);
                 found = true;
             }
@@ -103,17 +103,71 @@ impl Shared {
         self.api.base.url_of_api().as_str()
     }
 
+    /// Tells whether an entry is of this service, at an address that means the same as ours.
+    fn ours(&self) -> impl FnMut(&Entry) -> bool {
+        let mut last = (self.base().to_owned(), true);
+        move |entry| {
+            if entry.provider != self.provider() {
+                return false;
+            }
+            if entry.base != last.0 {
+                last = (entry.base.clone(), self.api.base.means(self.api.dialect(), &entry.base));
+            }
+            last.1
+        }
+    }
+
     /// Keeps a job about a task that exists. The host knows the task anyway, so nobody waits for the disk.
     pub(super) fn keep(&self, slot: &mut Slot) {
-        if let Some(journal) = &self.journal {
+        // What has no name cannot be found again.
+        if let Some(journal) = self.journal.as_ref().filter(|_| !slot.reference().is_empty()) {
             slot.entry = Some(journal.add_later(&self.entry_of(slot, false)));
+        }
+    }
+
+    /// The host has seen the end of a job. Never waits for the disk.
+    pub(super) fn acknowledged(&self, entry: EntryId) {
+        let Some(journal) = &self.journal else { return };
+        journal.remove(entry);
+        // Workers that sleep do not see it; those that do not, do.
+        if !self.journal_told.swap(true, Ordering::AcqRel) {
+            let _state = self.lock();
+            self.work.notify_one();
+        }
+    }
+
+    /// Whether the journal has something to write. Whoever asks and goes to sleep is woken for what comes after.
+    pub(super) fn journal_waits(&self) -> bool {
+        // In this order: what comes in between is told twice rather than not at all.
+        self.journal_told.store(false, Ordering::Release);
+        self.journal.as_ref().is_some_and(|journal| journal.has_queued())
+    }
+
+    /// Brings the journal up to date. What the disk refuses stays queued; the log is told once.
+    pub(super) fn flush_journal(&self) {
+        let Some(journal) = &self.journal else { return };
+        match journal.flush() {
+            Ok(()) => self.journal_fails.store(false, Ordering::Relaxed),
+            Err(error) => {
+                if !self.journal_fails.swap(true, Ordering::Relaxed) {
+                    self.api.log.line(LogLevel::Warn, || format!("{}; it is tried again", error.message()));
+                }
+            }
+        }
+    }
+
+    /// Lets the journal's file go, so that another client can have it at once.
+    pub(super) fn close_journal(&self) {
+        if let Some(journal) = &self.journal {
+            journal.close();
         }
     }
 
     /// What the journal keeps of a job; `submits` when its request is about to be sent.
     pub(super) fn entry_of(&self, slot: &Slot, submits: bool) -> Entry {
         let rest = slot.rest.as_ref();
-        let timeout_ms = rest.and_then(|rest| rest.timeout_ms).unwrap_or(0);
+        // No time at all is not the default time, which is kept as 0.
+        let timeout_ms = rest.and_then(|rest| rest.timeout_ms).map_or(0, |ms| ms.max(1));
         let path = rest.and_then(|rest| rest.path.as_ref()).and_then(|path| path.to_str()).unwrap_or_default();
         let age_ms = self.api.entrance.clock.now_ms().saturating_sub(slot.born_ms);
         Entry {
@@ -139,7 +193,13 @@ impl Shared {
         }
     }
 
-    fn slot_of_entry(&self, id: EntryId, entry: Entry, progress: bool) -> Result<Slot> {
+    /// The job of an entry. One that this version cannot read is told to the log and stays: whoever can read it may.
+    fn slot_of_entry(&self, id: EntryId, entry: Entry, progress: bool) -> Option<Slot> {
+        let slot = self.read_entry(id, entry, progress);
+        slot.map_err(|error| self.api.log.line(LogLevel::Warn, || format!("journal: {error}"))).ok()
+    }
+
+    fn read_entry(&self, id: EntryId, entry: Entry, progress: bool) -> Result<Slot> {
         let goal = Goal::ALL.iter().find(|goal| **goal as u32 == entry.goal);
         let goal =
             *goal.ok_or_else(|| Error::new(Status::Journal, "an entry has a goal that this version does not know"))?;
@@ -171,8 +231,9 @@ impl Shared {
     }
 
     /// Tells the host of a job that is back, and goes on with it.
-    fn bring_back(&self, state: &mut State, mut slot: Slot, submitted: bool) {
+    fn bring_back(&self, state: &mut State, mut slot: Slot) {
         let goal = slot.goal;
+        let submitted = !slot.reference().is_empty();
         let task = submitted.then(|| slot.watched(&self.api).unseen());
         state.last_op += 1;
         slot.op = state.last_op;
@@ -190,7 +251,7 @@ impl Shared {
                 self.watch(state, key, "");
                 self.work.notify_one();
             }
-            false => self.fail(state, key, submit_unknown(self.api.title()), None),
+            false => self.fail_silently(state, key, submit_unknown(self.api.title()), None),
         }
     }
 }
@@ -198,6 +259,14 @@ impl Shared {
 /// What the journal keeps to name a task: not an address with a query, which may be signed and is cut off, where the id will do.
 pub(super) fn kept<'a>(id: &'a str, reference: &'a str) -> &'a str {
     if id.is_empty() || !reference.contains('?') { reference } else { id }
+}
+
+/// A path that means the same after a restart in another folder, and that the journal can keep.
+pub(super) fn lasting(path: PathBuf) -> Result<PathBuf> {
+    if path.to_str().is_none() {
+        return Err(Error::invalid("the journal keeps only paths in UTF-8"));
+    }
+    std::path::absolute(&path).map_err(|_| Error::invalid("the path is empty, or the folder of the process is gone"))
 }
 
 fn wall_ms() -> i64 {

@@ -40,8 +40,10 @@ pub(super) struct Slot {
     pub(super) goal: Goal,
     pub(super) progress: bool,
     pub(super) replace: bool,
-    /// The host asked for its end while a call was under way.
+    /// It is to end, and a call is under way.
     pub(super) stopped: bool,
+    /// The host stopped this very job: it does not come back from the journal.
+    pub(super) given_up: bool,
 }
 
 /// What only some jobs have.
@@ -85,6 +87,7 @@ impl Slot {
             progress: false,
             replace: true,
             stopped: false,
+            given_up: false,
         }
     }
 

@@ -101,7 +101,12 @@ impl Shared {
         }
         let mut state = self.lock();
         state.crew.threads -= 1;
+        let is_last_at_work = state.abandoned && state.crew.in_flight() == 0;
         self.left.notify_all();
+        drop(state);
+        if is_last_at_work {
+            self.close_journal();
+        }
     }
 
     /// Waits for something to do; `None` when the fleet is closing.
@@ -192,7 +197,7 @@ impl Shared {
                 Turn::End { key, end } => self.gave_up(state, key, end),
                 Turn::Rest { until_ms } => {
                     self.tell_saturation(state);
-                    let journal_ms = self.journal.as_ref().filter(|journal| journal.has_queued()).map(|_| {
+                    let journal_ms = self.journal_waits().then(|| {
                         let pause = JOURNAL_PAUSE.saturating_sub(state.crew.flushed.elapsed());
                         now_ms + u64::try_from(pause.as_millis()).unwrap_or(0) + 1
                     });

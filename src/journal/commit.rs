@@ -19,6 +19,8 @@ pub(crate) struct Journal {
     /// Held only by the thread that set `Queue::busy`.
     store: Mutex<Option<Store>>,
     process: u32,
+    /// The greatest number of an entry that was there when it was opened.
+    before: u64,
 }
 
 struct Queue {
@@ -61,6 +63,7 @@ impl Journal {
             ended: Condvar::new(),
             store: Mutex::new(Some(store)),
             process: std::process::id(),
+            before: last_id,
         })
     }
 
@@ -87,6 +90,11 @@ impl Journal {
     /// Removes an entry with the next commit.
     pub(crate) fn remove(&self, id: EntryId) {
         lock(&self.queue).change(id.0, Change::Remove);
+    }
+
+    /// Whether an entry was there when the journal was opened.
+    pub(crate) fn is_from_before(&self, id: EntryId) -> bool {
+        id.0 <= self.before
     }
 
     /// Commits what is queued. Costs nothing when nothing is.
@@ -135,6 +143,19 @@ impl Journal {
         }
         drop(queue);
         Ok(entries.into_iter().map(|(id, entry)| (EntryId(id), entry)).collect())
+    }
+
+    /// Commits what is queued and lets the file go: the next client can have it. What comes later is refused.
+    pub(crate) fn close(&self) {
+        if self.flush().is_err_and(|error| error.status() == Status::WrongProcess) {
+            return;
+        }
+        let mut queue = lock(&self.queue);
+        while queue.busy {
+            queue = self.ended.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        // Nobody is at the disk, and who wants to be there next waits for the queue.
+        drop(lock(&self.store).take());
     }
 
     /// Waits until what is queued now is on the disk, and takes it there when nobody else does.

@@ -32,6 +32,14 @@ impl Journal {
         match self.0 {}
     }
 
+    pub(crate) fn is_from_before(&self, _: EntryId) -> bool {
+        match self.0 {}
+    }
+
+    pub(crate) fn close(&self) {
+        match self.0 {}
+    }
+
     pub(crate) fn flush(&self) -> Result<()> {
         match self.0 {}
     }
