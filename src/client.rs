@@ -199,7 +199,16 @@ impl Client {
     /// # Errors
     /// `Journal` without a journal, or when it cannot be read; `Closed`; `Resource`.
     pub fn resume(&self, progress: bool) -> Result<usize> {
-        self.fleet.resume(progress)
+        self.resume_with(progress, &mut |_, _| true)
+    }
+
+    /// As [`Client::resume`], for a host with a record of its own: `keep` is asked with the reference and the label of each task,
+    /// and what it refuses is dropped from the journal and not taken up. A submit whose answer was never seen is not asked for.
+    ///
+    /// # Errors
+    /// As [`Client::resume`].
+    pub fn resume_with(&self, progress: bool, keep: &mut dyn FnMut(&str, &str) -> bool) -> Result<usize> {
+        self.fleet.resume(progress, keep)
     }
 
     /// Drops a task from the journal: it does not come back. Waits for the disk.
@@ -238,6 +247,14 @@ impl Client {
             connections_opened: api.http.connections_opened(),
             threads: api.http.helper_threads() + outlook.threads as u64,
         }
+    }
+
+    /// The id that a task reference names, "" for an address that does not show it. Asks nobody.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a reference that is none.
+    pub fn task_id(&self, task_ref: &str) -> Result<String> {
+        Ok(self.api.target(task_ref)?.id)
     }
 
     /// Submits the provider's own JSON request. A finished synchronous answer comes back as a final task.

@@ -301,14 +301,10 @@ impl Shared {
 
     fn save(&self, task: &Task, index: usize, file: &Path, replace: bool, stop: &Arc<Stop>) -> Result<Delivery> {
         let about = |error: Error| error.with_task_id(&task.id);
-        let named_later = path::wants_extension(file);
-        // The type is not known yet, and what stands in its place is never seen.
-        let guess = path::fill(file, &task.id, index, "part");
-        let mut new_file = NewFile::create(&guess, replace || named_later).map_err(about)?;
+        // The type is not known yet. What stands in its place may be this very image, saved before a crash: the bytes tell.
+        let mut new_file = NewFile::create(&path::fill(file, &task.id, index, "part"), true).map_err(about)?;
         let info: PictureInfo = self.api.retrieve(task, index, stop, &mut new_file)?;
-        if named_later {
-            new_file.name(&path::fill(file, &task.id, index, info.extension), replace).map_err(about)?;
-        }
+        new_file.name(&path::fill(file, &task.id, index, info.extension), replace).map_err(about)?;
         Ok(Delivery::Saved(SavedPicture { path: new_file.finish().map_err(about)?, info }))
     }
 

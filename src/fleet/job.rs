@@ -79,7 +79,7 @@ pub struct Job {
     pub timeout: Option<Duration>,
     /// Where the image goes (`Goal::File`): `{id}`, `{index}` and `{ext}` are filled in.
     pub path: Option<PathBuf>,
-    /// Whether an existing file is replaced.
+    /// Whether an existing file is replaced. One that holds the very image may stay: the job has its goal.
     pub replace: bool,
     /// The caller's name for it, at most 256 bytes; kept in the journal.
     pub label: String,

@@ -10,11 +10,6 @@ const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.')
 /// Longest name made of an id; file systems end at 255 bytes, and an extension follows.
 const MAX_NAME: usize = 200;
 
-/// Whether the image's type is part of the path.
-pub(super) fn wants_extension(path: &Path) -> bool {
-    path.to_str().is_some_and(|text| text.contains("{ext}"))
-}
-
 /// Fills `{id}`, `{index}` and `{ext}` in. A path that is not UTF-8 is taken as it is.
 pub(super) fn fill(path: &Path, id: &str, index: usize, extension: &str) -> PathBuf {
     let Some(text) = path.to_str().filter(|text| text.contains('{')) else { return path.to_path_buf() };

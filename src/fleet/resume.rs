@@ -23,16 +23,28 @@ const ALL_IMAGES: u64 = u64::MAX;
 impl Fleet {
     /// Takes up what the journal holds of this service, oldest first, and gives how many jobs came back.
     ///
-    /// Once: what is added later belongs to jobs that this client has.
-    pub(crate) fn resume(&self, progress: bool) -> Result<usize> {
+    /// Once: what is added later belongs to jobs that this client has. What `keep` refuses, by reference and label, is dropped
+    /// instead.
+    pub(crate) fn resume(&self, progress: bool, keep: &mut dyn FnMut(&str, &str) -> bool) -> Result<usize> {
         let shared = &self.shared;
         let journal = shared.journal()?;
+        if shared.lock().resumed {
+            return Ok(0);
+        }
         let mut entries = journal.entries()?;
         entries.retain(|(id, _)| journal.is_from_before(*id));
         let found = entries.len();
         let mut ours = shared.ours();
         entries.retain(|(_, entry)| ours(entry));
         let others = found - entries.len();
+        // Before the lock is taken: it is the host's code.
+        entries.retain(|(id, entry)| {
+            let kept = entry.task_ref.is_empty() || keep(&entry.task_ref, &entry.label);
+            if !kept {
+                journal.remove(*id);
+            }
+            kept
+        });
         let slots: Vec<Slot> =
             entries.into_iter().filter_map(|(id, entry)| shared.slot_of_entry(id, entry, progress)).collect();
         let mut state = shared.lock();

@@ -1,7 +1,7 @@
 //! A file that is whole under its final name, or absent.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -44,15 +44,17 @@ impl NewFile {
         file.set_len(0).and_then(|()| file.rewind()).map_err(|error| failed("write", &self.target, &error))
     }
 
-    /// Gives it another final name, in the same folder: the image's type may be part of it.
+    /// Gives it another final name, in the same folder: the image's type may be part of it. Whether a file that is there may go
+    /// is asked at the end.
     pub(crate) fn name(&mut self, target: &Path, replace: bool) -> Result<()> {
-        check(target, replace)?;
+        check(target, true)?;
         self.target = target.to_path_buf();
         self.replace = replace;
         Ok(())
     }
 
-    /// Puts the file under its final name: on the disk first, then the name, then the name on the disk.
+    /// Puts the file under its final name: on the disk first, then the name, then the name on the disk. Where a file that must
+    /// not be replaced holds the same bytes, what was asked for is there.
     pub(crate) fn finish(self) -> Result<PathBuf> {
         let file = self.temp.as_file();
         let written = set_usual_mode(file).and_then(|()| file.sync_all());
@@ -62,12 +64,35 @@ impl NewFile {
         match named {
             Ok(_) => {}
             Err(error) if !self.replace && error.error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(exists(&self.target));
+                if !same_bytes(error.file.path(), &self.target).unwrap_or(false) {
+                    return Err(exists(&self.target));
+                }
             }
             Err(error) => return Err(failed("name", &self.target, &error.error)),
         }
         sync_folder(&self.folder).map_err(|error| failed("name", &self.target, &error))?;
         Ok(self.target)
+    }
+}
+
+/// Whether two files hold the same bytes. A link or a device is never the same as a file.
+fn same_bytes(one: &Path, other: &Path) -> io::Result<bool> {
+    let found = fs::symlink_metadata(other)?;
+    if !found.is_file() || found.len() != fs::metadata(one)?.len() {
+        return Ok(false);
+    }
+    let (mut one, mut other) = (BufReader::new(File::open(one)?), BufReader::new(File::open(other)?));
+    loop {
+        let (left, right) = (one.fill_buf()?, other.fill_buf()?);
+        let length = left.len().min(right.len());
+        if length == 0 {
+            return Ok(left.len() == right.len());
+        }
+        if left[..length] != right[..length] {
+            return Ok(false);
+        }
+        one.consume(length);
+        other.consume(length);
     }
 }
 
@@ -189,6 +214,23 @@ mod tests {
         fs::write(&target, b"other").expect("writes");
         assert_eq!(file.finish().expect_err("exists").status(), Status::File);
         assert_eq!(fs::read(&target).expect("reads"), b"other");
+        assert_eq!(names(folder.path()), ["a.png"]);
+    }
+
+    #[test]
+    fn a_file_that_is_there_with_the_same_bytes_is_what_was_asked_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("a.png");
+        let bytes = vec![7; 100_000];
+        save(&target, &bytes, false).expect("saves");
+        let again = |last: u8| {
+            let mut file = NewFile::create(&folder.path().join("a.part"), true).expect("starts");
+            file.write(&bytes[1..]).and_then(|()| file.write(&[last])).expect("writes");
+            file.name(&target, false).and_then(|()| file.finish())
+        };
+        assert_eq!(again(7).expect("the same"), target);
+        assert_eq!(again(8).expect_err("another").status(), Status::File);
+        assert_eq!(fs::read(&target).expect("reads"), bytes);
         assert_eq!(names(folder.path()), ["a.png"]);
     }
 

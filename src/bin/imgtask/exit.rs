@@ -36,7 +36,25 @@ Exit codes:
     8  a local file could not be read or written
     9  submitted, but the answer was lost: the task may exist and be paid for
   130  interrupted with Ctrl-C: a submitted task goes on
-    1  a fault in imgtask itself";
+    1  a fault in imgtask itself
+  Of several tasks the first in the list that is not done gives the code;
+  with `imgtask watch`, where they end in any order, the gravest end does:
+  1, 130, 8, 9, 6, 2, 5, 3, 7, 4, 0";
+
+/// From the gravest: what needs a hand here, what needs one at the service, what no further try mends, what one may mend.
+const GRAVEST: [Exit; 11] = [
+    Exit::Bug,
+    Exit::Interrupted,
+    Exit::File,
+    Exit::SubmitUnknown,
+    Exit::Refused,
+    Exit::Usage,
+    Exit::NotFound,
+    Exit::TaskFailed,
+    Exit::Network,
+    Exit::NotFinished,
+    Exit::Done,
+];
 
 impl Exit {
     /// The code for a call that ended in this status.
@@ -80,6 +98,11 @@ impl Exit {
     pub(crate) fn and(self, other: Exit) -> Exit {
         if self == Exit::Done { other } else { self }
     }
+
+    /// Of results that come in any order the gravest gives the code.
+    pub(crate) fn or_graver(self, other: Exit) -> Exit {
+        GRAVEST.into_iter().find(|exit| *exit == self || *exit == other).unwrap_or(self)
+    }
 }
 
 /// Why the command ends without its result, and what helps.
@@ -114,19 +137,13 @@ impl Problem {
 
     /// A task that ended without success: the reason, and what to do.
     pub(crate) fn of_task(task: &Task) -> Problem {
-        let failure = task.failure.clone().unwrap_or_default();
-        let reason = match failure.message.as_str() {
-            "" => "the service gave no reason",
-            words => words,
-        };
         let verb = match task.state {
             State::Cancelled => "was cancelled",
             State::Expired => "has expired",
             _ => "failed",
         };
-        let code = if failure.code.is_empty() { String::new() } else { format!(" ({})", failure.code) };
-        let problem = Problem::new(Exit::TaskFailed, format!("task {} {verb}: {reason}{code}", name(&task.id)));
-        match failure.action {
+        let problem = Problem::new(Exit::TaskFailed, format!("task {} {verb}: {}", name(&task.id), why(task)));
+        match task.failure.as_ref().map(|failure| failure.action).unwrap_or_default() {
             FailureAction::Resubmit => problem.hint("submit it again: the request itself was not refused"),
             FailureAction::ChangeRequest => {
                 problem.hint("change the request, then submit it again: the same one would be refused again")
@@ -180,6 +197,13 @@ impl From<Error> for Problem {
     }
 }
 
+/// Why a task ended without success, in the service's words.
+pub(crate) fn why(task: &Task) -> String {
+    let (message, code) = task.failure.as_ref().map_or(("", ""), |failure| (&failure.message, &failure.code));
+    let reason = if message.is_empty() { "the service gave no reason" } else { message };
+    if code.is_empty() { reason.to_string() } else { format!("{reason} ({code})") }
+}
+
 /// What the service said to wait, milliseconds; -1 never, 0 any time.
 pub(crate) fn retry_after_ms(retry: Retry) -> i64 {
     match retry {
@@ -194,7 +218,7 @@ fn name(id: &str) -> &str {
 }
 
 /// The system's reason without its number.
-fn reason(error: &io::Error) -> String {
+pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error") {
         Some((words, _)) => words.to_lowercase(),
@@ -218,6 +242,18 @@ mod tests {
     fn the_first_result_that_is_not_done_gives_the_code() {
         assert_eq!(Exit::Done.and(Exit::NotFound).and(Exit::TaskFailed), Exit::NotFound);
         assert_eq!(Exit::Done.and(Exit::Done), Exit::Done);
+    }
+
+    #[test]
+    fn the_gravest_result_gives_the_code_where_the_order_means_nothing() {
+        assert_eq!(Exit::Done.or_graver(Exit::NotFinished).or_graver(Exit::TaskFailed), Exit::TaskFailed);
+        assert_eq!(Exit::TaskFailed.or_graver(Exit::NotFinished).or_graver(Exit::Done), Exit::TaskFailed);
+        assert_eq!(Exit::Done.or_graver(Exit::Done), Exit::Done);
+        let order: Vec<String> = GRAVEST.iter().map(|exit| (*exit as u8).to_string()).collect();
+        assert!(TABLE.ends_with(&order.join(", ")), "the table says another order");
+        for exit in GRAVEST {
+            assert!(TABLE.lines().any(|line| line.trim_start().starts_with(&format!("{} ", exit as u8))), "{exit:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The command line `imgtask`.
 
+mod cancel;
 mod demo;
 mod download;
 mod duration;
@@ -16,6 +17,7 @@ mod shell;
 mod submit;
 mod ui;
 mod wait;
+mod watch;
 
 use std::ffi::OsString;
 use std::io;
@@ -67,11 +69,13 @@ Output:
     error              why the command has no result: status, message,
                        http_status, retry_after_ms (-1 fails again, 0 at any
                        time), provider_code, request_id, task_id
+  `imgtask watch` puts two members before these: event, line.
 
 Examples:
   imgtask demo
   imgtask submit -p dimilinks --prompt 'a lighthouse in fog' --out fog.png
   imgtask wait -p lemondata \"$id\" --timeout 10m --json
+  imgtask watch -p dimilinks --from ids.txt --download pictures/ --manifest done.jsonl
 
 ";
 
@@ -99,7 +103,9 @@ enum Command {
     Submit(submit::Submit),
     Fetch(fetch::Fetch),
     Wait(wait::Wait),
+    Watch(Box<watch::Watch>),
     Download(download::Download),
+    Cancel(cancel::Cancel),
     /// A gateway on this machine that speaks the providers' documented contracts, and misbehaves on request
     #[command(after_long_help = sandbox::help())]
     Sandbox(sandbox::SandboxOptions),
@@ -127,7 +133,9 @@ fn run(command: Command) -> Outcome {
         Command::Submit(submit) => submit.run(),
         Command::Fetch(fetch) => fetch.run(),
         Command::Wait(wait) => wait.run(),
+        Command::Watch(watch) => watch.run(),
         Command::Download(download) => download.run(),
+        Command::Cancel(cancel) => cancel.run(),
         // The code is the command's own, and not one of ours.
         Command::Sandbox(options) if !options.command.is_empty() => match sandbox::run_command(&options) {
             Ok(code) => std::process::exit(code.into()),

@@ -46,7 +46,7 @@ struct ImageReport<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct FileReport {
+pub(crate) struct FileReport {
     path: String,
     media_type: &'static str,
     extension: &'static str,
@@ -57,7 +57,7 @@ struct FileReport {
 }
 
 #[derive(Debug, Serialize)]
-struct FailureReport<'a> {
+pub(crate) struct FailureReport<'a> {
     code: Option<&'a str>,
     #[serde(rename = "type")]
     kind: Option<&'a str>,
@@ -66,7 +66,7 @@ struct FailureReport<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct ErrorReport<'a> {
+pub(crate) struct ErrorReport<'a> {
     status: &'static str,
     message: &'a str,
     http_status: Option<u16>,
@@ -87,12 +87,7 @@ impl<'a> TaskReport<'a> {
             provider_status: text(&task.provider_status),
             progress: (task.progress >= 0).then_some(task.progress),
             images: task.images.iter().enumerate().map(|(index, image)| ImageReport::new(index, image)).collect(),
-            failure: task.failure.as_ref().map(|failure| FailureReport {
-                code: text(&failure.code),
-                kind: text(&failure.kind),
-                message: &failure.message,
-                action: failure.action.name(),
-            }),
+            failure: FailureReport::of(task),
             created_at: number(task.created_at),
             completed_at: number(task.completed_at),
             looked_at_ms: number(task.looked_at_ms),
@@ -107,15 +102,13 @@ impl<'a> TaskReport<'a> {
 
     /// Adds why the call did not do what it was asked.
     pub(crate) fn with_error(mut self, error: &'a Error) -> TaskReport<'a> {
-        self.error = Some(ErrorReport {
-            status: error.status().name(),
-            message: error.message(),
-            http_status: (error.http_status() > 0).then_some(error.http_status()),
-            retry_after_ms: retry_after_ms(error.retry()),
-            provider_code: text(error.provider_code()),
-            request_id: text(error.request_id()),
-            task_id: text(error.task_id()),
-        });
+        self.error = Some(ErrorReport::new(error));
+        self
+    }
+
+    /// Names the task as the user did.
+    pub(crate) fn with_reference(mut self, reference: &'a str) -> TaskReport<'a> {
+        self.reference = text(reference);
         self
     }
 
@@ -151,8 +144,33 @@ impl<'a> ImageReport<'a> {
     }
 }
 
+impl<'a> FailureReport<'a> {
+    pub(crate) fn of(task: &'a Task) -> Option<FailureReport<'a>> {
+        task.failure.as_ref().map(|failure| FailureReport {
+            code: text(&failure.code),
+            kind: text(&failure.kind),
+            message: &failure.message,
+            action: failure.action.name(),
+        })
+    }
+}
+
+impl<'a> ErrorReport<'a> {
+    pub(crate) fn new(error: &'a Error) -> ErrorReport<'a> {
+        ErrorReport {
+            status: error.status().name(),
+            message: error.message(),
+            http_status: (error.http_status() > 0).then_some(error.http_status()),
+            retry_after_ms: retry_after_ms(error.retry()),
+            provider_code: text(error.provider_code()),
+            request_id: text(error.request_id()),
+            task_id: text(error.task_id()),
+        }
+    }
+}
+
 impl FileReport {
-    fn new(saved: &SavedPicture) -> FileReport {
+    pub(crate) fn new(saved: &SavedPicture) -> FileReport {
         let PictureInfo { len, media_type, extension, width, height, sha256, .. } = &saved.info;
         FileReport {
             path: saved.path.display().to_string(),

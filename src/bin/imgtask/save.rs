@@ -9,7 +9,7 @@ use imgtask::{Client, Error, PictureInfo, SavedPicture, Status, Task};
 use crate::exit::{Exit, Outcome, Problem};
 
 /// The names in a folder.
-const IN_FOLDER: &str = "{id}-{index}.{ext}";
+pub(crate) const IN_FOLDER: &str = "{id}-{index}.{ext}";
 /// Longest part of a file name that a service chooses, characters.
 const MAX_ID: usize = 100;
 
@@ -36,7 +36,7 @@ impl Target {
         let text = out.to_string_lossy();
         let place = if text == "-" {
             Place::Stdout
-        } else if ["{id}", "{index}", "{ext}"].iter().any(|name| text.contains(name)) {
+        } else if is_pattern(&text) {
             Place::Pattern(out.to_path_buf())
         } else if text.ends_with(std::path::is_separator) || out.is_dir() {
             Place::Pattern(out.join(IN_FOLDER))
@@ -124,6 +124,11 @@ impl Target {
         }
         Ok(SavedPicture { path, info: staged.info })
     }
+}
+
+/// Whether a path has something to fill in.
+pub(crate) fn is_pattern(path: &str) -> bool {
+    ["{id}", "{index}", "{ext}"].iter().any(|name| path.contains(name))
 }
 
 /// Writes one image to the standard output, when all of it is there and checked.

@@ -73,6 +73,11 @@ impl Service {
 
     /// Reads the key and makes the client. Opens no connection.
     pub(crate) fn open(&self) -> Outcome<Session> {
+        self.open_with(Options::default())
+    }
+
+    /// As `open`, with options that are the command's own.
+    pub(crate) fn open_with(&self, own: Options) -> Outcome<Session> {
         let dialect_json = self.dialect.as_deref().map(|path| read_text(path, MAX_JSON_FILE)).transpose()?;
         let provider = match (&dialect_json, self.provider.as_deref()) {
             (Some(json), _) => dialect_name(json),
@@ -100,7 +105,7 @@ impl Service {
             poll_interval_ms: self.interval.map_or(0, |time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX)),
             allow_private_images: self.allow_private_images,
             allow_plain_http: self.allow_plain_http,
-            ..Options::default()
+            ..own
         };
         let client = Client::create(&options).map_err(|error| {
             let invalid = error.status() == Status::InvalidArgument;

@@ -3,6 +3,7 @@
 //! Bars and colours only where a terminal is; plain lines otherwise.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -68,13 +69,21 @@ pub(crate) struct Ui {
     live: bool,
     quiet: bool,
     bars: MultiProgress,
+    /// Nobody reads the results any more.
+    unread: AtomicBool,
 }
 
 impl Ui {
     pub(crate) fn new(quiet: bool) -> Ui {
         let live = !quiet && io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let target = if live { ProgressDrawTarget::stderr_with_hz(15) } else { ProgressDrawTarget::hidden() };
-        Ui { paint: Paint::err(), live, quiet, bars: MultiProgress::with_draw_target(target) }
+        Ui {
+            paint: Paint::err(),
+            live,
+            quiet,
+            bars: MultiProgress::with_draw_target(target),
+            unread: AtomicBool::new(false),
+        }
     }
 
     /// One line of a result, on stdout. A reader that went away is no problem.
@@ -84,11 +93,23 @@ impl Ui {
             writeln!(out, "{line}").and_then(|()| out.flush())
         });
         match written {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Problem::new(Exit::File, "cannot write the result to the standard output"))
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.unread.store(true, Ordering::Relaxed);
+                Ok(())
             }
-            _ => Ok(()),
+            Err(_) => Err(Problem::new(Exit::File, "cannot write the result to the standard output")),
+            Ok(()) => Ok(()),
         }
+    }
+
+    /// Whether the reader of the results went away.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
+    }
+
+    /// Lines that are drawn over and over; `None` without a terminal.
+    pub(crate) fn panel(&self) -> Option<Panel<'_>> {
+        self.live.then(|| Panel { ui: self, rows: Vec::new() })
     }
 
     /// One line about what goes on, on stderr; not with `--quiet`.
@@ -204,6 +225,39 @@ impl Track<'_> {
     pub(crate) fn clear(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
+        }
+    }
+}
+
+/// Lines at the foot of the terminal that change in place.
+pub(crate) struct Panel<'a> {
+    ui: &'a Ui,
+    rows: Vec<ProgressBar>,
+}
+
+impl Panel<'_> {
+    /// What words are coloured with here.
+    pub(crate) fn paint(&self) -> Paint {
+        self.ui.paint
+    }
+
+    /// Draws these lines, each cut to the width of the terminal, in the place of the last ones.
+    pub(crate) fn show(&mut self, lines: Vec<String>) {
+        while self.rows.len() < lines.len() {
+            let row = self.ui.bars.add(ProgressBar::new_spinner());
+            row.set_style(ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
+            self.rows.push(row);
+        }
+        for (row, line) in self.rows.iter().zip(lines.into_iter().chain(std::iter::repeat(String::new()))) {
+            row.set_message(line);
+        }
+    }
+}
+
+impl Drop for Panel<'_> {
+    fn drop(&mut self) {
+        for row in &self.rows {
+            row.finish_and_clear();
         }
     }
 }
