@@ -116,6 +116,12 @@ impl Journal {
         !lock(&self.queue).changes.is_empty()
     }
 
+    /// Whether a commit is at the disk now.
+    #[cfg(test)]
+    pub(super) fn is_committing(&self) -> bool {
+        lock(&self.queue).running.is_some()
+    }
+
     /// Every entry, oldest first, with the changes that are queued.
     pub(crate) fn entries(&self) -> Result<Vec<(EntryId, Entry)>> {
         self.check_process()?;

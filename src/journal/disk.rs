@@ -349,3 +349,18 @@ fn reserve(_: &File, _: u64, _: u64) -> io::Result<()> {
 fn may_step() -> io::Result<()> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn waiting_for_the_disk_is_asked_of_the_system() {
+        // A pipe has no disk to wait for, and the system says so to whoever asks.
+        let (pipe, _other_end) = io::pipe().expect("a pipe");
+        let disk = Disk::empty(Arc::new(File::from(std::os::fd::OwnedFd::from(pipe))));
+        assert_eq!(disk.sync_now().expect_err("refused").kind(), io::ErrorKind::InvalidInput);
+        assert!(disk.failure().is_some());
+    }
+}

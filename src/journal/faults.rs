@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Range;
+use std::time::Duration;
 
 /// What the disk was asked for: everything before a wait is on it when the wait is over, of the rest nobody knows.
 #[derive(Debug, Clone)]
@@ -17,6 +18,7 @@ thread_local! {
     static LISTENS: Cell<bool> = const { Cell::new(false) };
     static STEPS: Cell<u64> = const { Cell::new(0) };
     static PANICS: Cell<u64> = const { Cell::new(0) };
+    static SLOWNESS: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     static REFUSED: RefCell<Range<u64>> = const { RefCell::new(0..0) };
 }
 
@@ -34,8 +36,14 @@ pub(super) fn refuse_nothing() {
     refuse(0..0);
 }
 
+/// The disk takes so long for each of this thread's steps.
+pub(super) fn slow(slowness: Duration) {
+    SLOWNESS.set(slowness);
+}
+
 /// Asked before every step that the disk could refuse.
 pub(super) fn may_step() -> io::Result<()> {
+    std::thread::sleep(SLOWNESS.get());
     let step = STEPS.replace(STEPS.get() + 1);
     if REFUSED.with_borrow(|refused| refused.contains(&step)) {
         return Err(io::ErrorKind::StorageFull.into());

@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, Result, Status};
 use crate::words;
@@ -22,6 +23,22 @@ pub(super) fn refused(path: &Path, what: &str, error: &io::Error) -> Error {
     Error::new(Status::Journal, format!("cannot {what} the journal {path:?}: {}", words::of_disk(error)))
 }
 
+/// A file that is locked for us alone, as long as this lives.
+pub(super) struct Claim(Arc<File>);
+
+impl Claim {
+    pub(super) fn file(&self) -> &Arc<File> {
+        &self.0
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // Closing is not enough where a child of fork has the open file too.
+        unlock(&self.0);
+    }
+}
+
 /// The path from the root on: the folder of the process may change later.
 pub(super) fn whole(path: &Path) -> Result<PathBuf> {
     let ends_as_folder = path.to_string_lossy().ends_with(std::path::is_separator);
@@ -32,7 +49,7 @@ pub(super) fn whole(path: &Path) -> Result<PathBuf> {
 }
 
 /// The file under the path, locked for us alone. One that is absent is begun by `begin` and gets its name when it is whole.
-pub(super) fn claim(path: &Path, mut begin: impl FnMut(&File) -> Result<()>) -> Result<File> {
+pub(super) fn claim(path: &Path, mut begin: impl FnMut(&Arc<File>) -> Result<()>) -> Result<Claim> {
     for _ in 0..ATTEMPTS {
         match fs::symlink_metadata(path) {
             Ok(found) if found.is_symlink() => {
@@ -42,7 +59,7 @@ pub(super) fn claim(path: &Path, mut begin: impl FnMut(&File) -> Result<()>) -> 
             Ok(found) if !found.is_file() => return Err(trouble(path, "is a device or pipe, not a file")),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => match create(path, &mut begin)? {
-                Some(file) => return Ok(file),
+                Some(claim) => return Ok(claim),
                 None => continue,
             },
             Err(error) => return Err(refused(path, "open", &error)),
@@ -53,27 +70,27 @@ pub(super) fn claim(path: &Path, mut begin: impl FnMut(&File) -> Result<()>) -> 
             Err(error) if is_in_use(&error) => return Err(in_use(path)),
             Err(error) => return Err(refused(path, "open", &error)),
         };
-        lock(path, &file)?;
+        let claim = lock(path, file)?;
         // Between open and lock the name can have gone to another file.
-        if matches!(whereabouts(path, &file), Ok(Whereabouts::Here)) {
-            return Ok(file);
+        if matches!(whereabouts(path, claim.file()), Ok(Whereabouts::Here)) {
+            return Ok(claim);
         }
     }
     Err(trouble(path, "is being replaced by another program"))
 }
 
 /// A new file under the path, or `None` when there is one now.
-fn create(path: &Path, begin: &mut impl FnMut(&File) -> Result<()>) -> Result<Option<File>> {
+fn create(path: &Path, begin: &mut impl FnMut(&Arc<File>) -> Result<()>) -> Result<Option<Claim>> {
     // Private, and without a name that anyone would take for a journal until it is one.
     let temp = tempfile::Builder::new().prefix(".imgtask-").suffix(".part").tempfile_in(folder(path));
-    let temp = temp.map_err(|error| refused(path, "create", &error))?;
-    lock(path, temp.as_file())?;
-    begin(temp.as_file())?;
-    match temp.persist_noclobber(path) {
-        Ok(file) => {
+    let (file, name) = temp.map_err(|error| refused(path, "create", &error))?.into_parts();
+    let claim = lock(path, file)?;
+    begin(claim.file())?;
+    match name.persist_noclobber(path) {
+        Ok(()) => {
             sync_folder(path).map_err(|error| refused(path, "create", &error))?;
             // Windows knows no lock of ours but how a file is opened: let it be opened as any other.
-            Ok(if cfg!(windows) { None } else { Some(file) })
+            Ok(Some(claim).filter(|_| cfg!(unix)))
         }
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
         Err(error) => Err(refused(path, "create", &error.error)),
@@ -81,7 +98,8 @@ fn create(path: &Path, begin: &mut impl FnMut(&File) -> Result<()>) -> Result<Op
 }
 
 fn in_use(path: &Path) -> Error {
-    trouble(path, "is in use by another client: close that first, or give each client a journal of its own")
+    let who = "another client, or by a child process that one left behind";
+    trouble(path, format_args!("is in use by {who}: end that first, or give each client a journal of its own"))
 }
 
 /// Whether a path still leads to the file that we hold.
@@ -131,17 +149,17 @@ fn is_in_use(_: &io::Error) -> bool {
 }
 
 #[cfg(unix)]
-fn lock(path: &Path, file: &File) -> Result<()> {
+fn lock(path: &Path, file: File) -> Result<Claim> {
     use rustix::fs::{FlockOperation, flock};
-    match rustix::io::retry_on_intr(|| flock(file, FlockOperation::NonBlockingLockExclusive)) {
+    match rustix::io::retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
+        Ok(()) => Ok(Claim(Arc::new(file))),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(in_use(path)),
-        locked => locked.map_err(|error| refused(path, "lock", &error.into())),
+        Err(error) => Err(refused(path, "lock", &error.into())),
     }
 }
 
-/// Ends the lock, also that of a child that inherited the open file.
 #[cfg(unix)]
-pub(super) fn unlock(file: &File) {
+fn unlock(file: &File) {
     let _ = rustix::fs::flock(file, rustix::fs::FlockOperation::Unlock);
 }
 
@@ -182,12 +200,12 @@ fn is_in_use(error: &io::Error) -> bool {
 }
 
 #[cfg(windows)]
-fn lock(_: &Path, _: &File) -> Result<()> {
-    Ok(())
+fn lock(_: &Path, file: File) -> Result<Claim> {
+    Ok(Claim(Arc::new(file)))
 }
 
 #[cfg(windows)]
-pub(super) fn unlock(_: &File) {}
+fn unlock(_: &File) {}
 
 #[cfg(windows)]
 pub(super) fn whereabouts(path: &Path, _: &File) -> io::Result<Whereabouts> {

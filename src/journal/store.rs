@@ -9,7 +9,7 @@ use redb::{Database, ReadableTable as _, TableDefinition};
 
 use super::disk::{self, Disk, Hold, PREAMBLE_BYTES};
 use super::entry::Entry;
-use super::place::{self, Whereabouts, refused, trouble};
+use super::place::{self, Claim, Whereabouts, refused, trouble};
 use crate::error::{Error, Result};
 use crate::panics;
 use crate::words;
@@ -36,9 +36,9 @@ pub(super) enum Change {
 
 pub(super) struct Store {
     path: PathBuf,
-    file: Arc<File>,
-    /// `None` after a fault, until the next call opens it anew.
+    /// `None` after a fault, until the next call opens it anew. Ends before the claim does.
     opened: Option<Opened>,
+    claim: Claim,
 }
 
 struct Opened {
@@ -65,15 +65,15 @@ impl Store {
     /// Finds or makes the journal. Also the greatest number of an entry in it, 0 when it has none.
     pub(super) fn open(path: &Path) -> Result<(Store, u64)> {
         let path = &place::whole(path)?;
-        let begin = |file: &File| begin(file).map_err(|error| refused(path, "create", &error));
-        let file = place::claim(path, begin)?;
+        let begin = |file: &Arc<File>| begin(file).map_err(|error| refused(path, "create", &error));
+        let claim = place::claim(path, begin)?;
+        let file = claim.file();
         if file.metadata().map_err(|error| refused(path, "open", &error))?.len() == 0 {
-            begin(&file)?;
+            begin(file)?;
         }
-        check_preamble(path, &file)?;
-        let file = Arc::new(file);
-        match Opened::load(&file, true) {
-            Ok((opened, last)) => Ok((Store { path: path.clone(), file, opened: Some(opened) }, last)),
+        check_preamble(path, file)?;
+        match Opened::load(file, true) {
+            Ok((opened, last)) => Ok((Store { path: path.clone(), claim, opened: Some(opened) }, last)),
             Err(Fault::Disk(error)) => Err(refused(path, "open", &error)),
             Err(Fault::Damaged) => Err(damaged(path)),
         }
@@ -111,7 +111,7 @@ impl Store {
     /// Sees to it that the database is open and its file has its name.
     fn ready(&mut self) -> Result<()> {
         if self.opened.is_none() {
-            let loaded = Opened::load(&self.file, false);
+            let loaded = Opened::load(self.claim.file(), false);
             let (opened, _) = loaded.map_err(|fault| self.error("open", &fault))?;
             self.opened = Some(opened);
         }
@@ -119,7 +119,7 @@ impl Store {
         if was_cut.map_err(|error| refused(&self.path, "find", &error))? {
             return self.ended("find", Err(Fault::Damaged));
         }
-        match place::whereabouts(&self.path, &self.file) {
+        match place::whereabouts(&self.path, self.claim.file()) {
             Ok(Whereabouts::Here) => Ok(()),
             Ok(Whereabouts::Gone) => self.begin_again(),
             Ok(Whereabouts::Replaced) => Err(trouble(&self.path, "was replaced by another file while it was in use")),
@@ -142,13 +142,6 @@ impl Store {
     }
 }
 
-impl Drop for Store {
-    fn drop(&mut self) {
-        self.opened = None;
-        place::unlock(&self.file);
-    }
-}
-
 /// A damaged journal goes out of the way.
 fn damaged(path: &Path) -> Error {
     match place::set_aside(path) {
@@ -163,12 +156,12 @@ fn damaged(path: &Path) -> Error {
 }
 
 /// Makes an empty journal of an empty file.
-fn begin(file: &File) -> io::Result<()> {
+fn begin(file: &Arc<File>) -> io::Result<()> {
     let mut preamble = vec![0; PREAMBLE_BYTES as usize];
     let head = [MAGIC, VERSION.to_string().as_bytes(), b"\n"].concat();
     preamble[..head.len()].copy_from_slice(&head);
     disk::write_at(file, &preamble, 0)?;
-    let disk = Arc::new(Disk::empty(Arc::new(file.try_clone()?)));
+    let disk = Arc::new(Disk::empty(file.clone()));
     let mut opened = Opened { db: None, disk };
     let made = guarded(&opened.disk, || {
         let db = database(&opened.disk)?;

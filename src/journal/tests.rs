@@ -183,6 +183,50 @@ fn an_answer_or_a_removal_for_an_entry_that_is_gone_is_nothing() {
     assert_eq!(refs(&journal), [""; 0]);
 }
 
+/// Does something while another thread's commit is at a slow disk. Whether the commit was still there when it was done.
+fn beside_a_slow_commit(journal: &Journal, work: impl FnOnce()) -> bool {
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            faults::slow(Duration::from_millis(40));
+            journal.add_later(&task("slow"));
+            journal.flush().expect("flushes");
+        });
+        let started = Instant::now();
+        while !journal.is_committing() {
+            assert!(started.elapsed() < Duration::from_secs(10), "it never began");
+            std::thread::yield_now();
+        }
+        work();
+        journal.is_committing()
+    })
+}
+
+#[test]
+fn a_flush_waits_for_the_commit_that_took_what_was_queued() {
+    let place = Place::new();
+    let journal = place.open();
+    beside_a_slow_commit(&journal, || {
+        assert!(!journal.has_queued());
+        journal.flush().expect("waits");
+        assert_eq!(after_a_kill(&place.path()), ["slow"]);
+    });
+}
+
+#[test]
+fn what_only_queues_does_not_wait_for_another_call_s_disk() {
+    let place = Place::new();
+    let journal = place.open();
+    let known = journal.add(&task("known")).expect("adds");
+    let is_still_there = beside_a_slow_commit(&journal, || {
+        journal.add_later(&task("later"));
+        journal.accepted(known, "img_1");
+        journal.remove(known);
+        assert!(journal.has_queued());
+    });
+    assert!(is_still_there, "the commit was waited for");
+    assert_eq!(refs(&journal), ["slow", "later"]);
+}
+
 #[test]
 fn dropping_the_journal_writes_what_is_queued() {
     let place = Place::new();
