@@ -27,12 +27,17 @@ pub(super) struct Answer {
     pub(super) redirect_origin: String,
     /// The task that a header names, "" where none does.
     pub(super) task_id: String,
+    /// When it was written, by the service's clock, as it says it.
+    pub(super) date: Option<HttpDate>,
     /// The key it was asked with.
     pub(super) key: Arc<Key>,
 }
 
 /// Why a service refused needs no more; what is longer is taken for no reason.
 const MAX_REFUSAL_BYTES: u64 = 1024 * 1024;
+
+/// A date as HTTP writes it, read only where it matters.
+pub(super) type HttpDate = [u8; 29];
 
 /// A failed exchange, and whether a byte of the request may have reached the service.
 pub(super) struct Failed {
@@ -82,6 +87,7 @@ impl Api {
         let status = reply.status();
         let retry_after = reply.retry_after(SystemTime::now);
         let header = |name| reply.header(name).unwrap_or_default();
+        let date = header("date").as_bytes().try_into().ok();
         let request_id = header("x-request-id").chars().take(128).collect();
         // LemonData names the task here too, where a body that is cut does not take it away.
         let named_task = Some(header("x-task-id")).filter(|id| !id.is_empty() && self.dialect().check_id(id).is_ok());
@@ -99,7 +105,7 @@ impl Api {
             }
         };
         match body {
-            Ok(body) => Ok(Answer { status, body, retry_after, request_id, redirect_origin, task_id, key }),
+            Ok(body) => Ok(Answer { status, body, retry_after, request_id, redirect_origin, task_id, date, key }),
             Err(error) => Err(Failed { error, sent: true, task_id }),
         }
     }

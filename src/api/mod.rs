@@ -15,13 +15,13 @@ mod refusal;
 mod retrieval;
 mod submits;
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use self::calls::Calls;
 use self::entrance::Entrance;
-use self::exchange::{Answer, Key};
+use self::exchange::{Answer, HttpDate, Key};
 use self::submits::Submits;
 use crate::dialect::{Dialect, ImageAuth, Meaning, Outgoing, Reading};
 use crate::error::{Error, Result, Retry, Status};
@@ -46,6 +46,8 @@ pub(crate) struct Api {
     pub(crate) log: Log,
     pub(crate) counters: Counters,
     key: RwLock<Arc<Key>>,
+    /// How far the service's clock is ahead of ours, milliseconds: links expire by its clock.
+    ahead_ms: AtomicI64,
     /// The poll path that answered last: some services moved theirs.
     poll_path: AtomicUsize,
     /// The unknown status words that the log was told of.
@@ -85,6 +87,7 @@ impl Api {
             log: setup.log.clone(),
             counters: Counters::default(),
             key: RwLock::new(Arc::new(Key::new(&setup.dialect, &setup.key)?)),
+            ahead_ms: AtomicI64::new(0),
             poll_path: AtomicUsize::new(0),
             told_words: Mutex::default(),
             setup,
@@ -170,7 +173,7 @@ impl Api {
         if self.dialect().meaning(answer.status) != Meaning::Ok {
             return Err(self.refused(&answer, None));
         }
-        let Answer { body, task_id, key, .. } = answer;
+        let Answer { body, task_id, key, date, .. } = answer;
         let reading = text(body).and_then(|body| self.dialect().read_submit(body));
         let reading = reading.map_err(|error| match error.status() {
             Status::BadResponse => self.submit_unknown(&error, &task_id),
@@ -182,6 +185,7 @@ impl Api {
             status => self.named(&error, status, &key),
         })?;
         let nowhere = Target { id: String::new(), place: Place::Id };
+        self.set_clock(date, &reading.task);
         let task = self.finish(reading, &nowhere);
         if task.poll_ref.is_empty() && !task.state.is_final() {
             let why = Error::new(Status::BadResponse, "the answer names no task that can be looked at");
@@ -217,9 +221,24 @@ impl Api {
 
     /// The task in the body of a success.
     fn read_task(&self, answer: Answer, target: &Target) -> Result<Reading> {
-        let Answer { body, key, .. } = answer;
+        let Answer { body, key, date, .. } = answer;
         let reading = text(body).and_then(|body| self.dialect().read_look(body));
-        reading.map_err(|error| self.named(&error, error.status(), &key).with_task_id(&target.id))
+        let reading = reading.map_err(|error| self.named(&error, error.status(), &key).with_task_id(&target.id))?;
+        self.set_clock(date, &reading.task);
+        Ok(reading)
+    }
+
+    /// Learns the service's time where its links have an end.
+    fn set_clock(&self, date: Option<HttpDate>, task: &Task) {
+        if task.images.iter().any(|image| image.expires_at > 0)
+            && let Some(date) = date.as_ref().and_then(|date| std::str::from_utf8(date).ok())
+            && let Some(date) =
+                httpdate::parse_http_date(date).ok().and_then(|date| date.duration_since(UNIX_EPOCH).ok())
+        {
+            // Whole seconds, cut off.
+            let date_ms = i64::try_from(date.as_millis()).unwrap_or(i64::MAX).saturating_add(500);
+            self.ahead_ms.store(date_ms.saturating_sub(unix_ms()), Relaxed);
+        }
     }
 
     /// Once for each word, however often it is seen.
@@ -280,7 +299,7 @@ impl Api {
     /// The task as it is handed out: seen now, with absolute links only, and with a reference that works.
     fn finish(&self, reading: Reading, target: &Target) -> Task {
         let mut task = reading.task;
-        task.looked_at_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
+        task.looked_at_ms = unix_ms();
         // A relative link belongs to the origin that wrote it.
         let origin = match &target.place {
             Place::Address(url) => url,
@@ -347,6 +366,11 @@ impl Api {
             .with_http_status(why.http_status())
             .with_task(Task::unseen(task_id, task_id))
     }
+}
+
+/// By this machine's clock.
+fn unix_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn text(body: Vec<u8>) -> Result<String> {

@@ -1,19 +1,22 @@
-//! An image of a task becomes bytes in a sink. Links expire, and a service mints a new one at every look: one that is refused
-//! is renewed once.
+//! An image of a task becomes bytes in a sink. Links expire, and a service mints a new one at every look: one that is refused, or
+//! about to be, is renewed once, also in the middle of a download.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use super::Api;
+use super::{Api, unix_ms};
 use crate::error::{Error, Result, Status};
 use crate::http::{Stop, Url};
-use crate::image::{self, Download, Inspector, Sink};
+use crate::image::{self, Download, Inspector, Partial, Sink};
 use crate::log::LogLevel;
 use crate::picture::PictureInfo;
 use crate::task::{Image, State, Task};
 
 /// Longest message that quotes a task's own words, characters.
 const MAX_WORDS: usize = 500;
+/// A link that ends within this time is renewed before it is used.
+const EXPIRES_SOON_MS: i64 = 3_000;
 
 impl Api {
     /// Fetches one image of a task.
@@ -59,34 +62,52 @@ impl Api {
             bytes_received: &self.counters.bytes_received,
             auth: self.image_auth(&key),
         };
-        let expired = match download.fetch(&address(image.url())?, sink) {
-            Err(error) if error.status() == Status::LinkExpired => error,
-            result => return result,
-        };
-        // A synchronous answer may name no task that could be looked at.
-        let Ok(target) = self.target(if task.poll_ref.is_empty() { &task.id } else { &task.poll_ref }) else {
-            return Err(expired);
-        };
-        let fresh = self
-            .admit(stop, setup.request_timeout)
-            .and_then(|leave| self.look(&target, stop, Instant::now() + setup.request_timeout, leave));
-        let fresh = match fresh {
-            Ok(look) => look.task,
+        let mut partial = Partial::new();
+        let mut refused = None;
+        if !self.expires_soon(image) {
+            match download.fetch(&address(image.url())?, &mut partial, sink) {
+                Err(error) if error.status() == Status::LinkExpired => refused = Some(error),
+                result => return result,
+            }
+        }
+        let fresh = match self.look_again(task, stop) {
+            Ok(fresh) => fresh,
             Err(error) if error.status() == Status::Cancelled => return Err(error),
-            Err(_) => return Err(expired),
+            Err(_) => None,
         };
-        let renewed = fresh.images.iter().find(|fresh| fresh.source_index == image.source_index);
-        match renewed.map(|renewed| (fresh.inline_text(renewed), renewed.url())) {
-            Some((Some(text), _)) => {
+        let fresh = fresh.as_ref().and_then(|fresh| {
+            let renewed = fresh.images.iter().find(|fresh| fresh.source_index == image.source_index)?;
+            Some((fresh.inline_text(renewed), renewed.url()))
+        });
+        match (fresh, refused) {
+            (Some((Some(text), _)), _) => {
                 sink.restart()?;
                 self.take_inline(text, sink)
             }
-            Some((None, url)) if url != image.url() => {
-                sink.restart()?;
-                download.fetch(&address(url)?, sink)
+            // What came through the old link counts: the new one goes on from there.
+            (Some((None, url)), refused) if refused.is_none() || url != image.url() => {
+                download.fetch(&address(url)?, &mut partial, sink)
             }
-            _ => Err(expired),
+            (_, Some(refused)) => Err(refused),
+            // It was only likely to be refused.
+            (_, None) => download.fetch(&address(image.url())?, &mut partial, sink),
         }
+    }
+
+    /// Whether a link is over, or nearly, by the clock of the service that minted it.
+    fn expires_soon(&self, image: &Image) -> bool {
+        let now_ms = unix_ms().saturating_add(self.ahead_ms.load(Relaxed));
+        image.expires_at > 0 && image.expires_at.saturating_mul(1000) <= now_ms.saturating_add(EXPIRES_SOON_MS)
+    }
+
+    /// The task as it is now; `None` where it names nothing to look at, as a synchronous answer may.
+    fn look_again(&self, task: &Task, stop: &Arc<Stop>) -> Result<Option<Task>> {
+        let Ok(target) = self.target(if task.poll_ref.is_empty() { &task.id } else { &task.poll_ref }) else {
+            return Ok(None);
+        };
+        let leave = self.admit(stop, self.setup.request_timeout)?;
+        let look = self.look(&target, stop, Instant::now() + self.setup.request_timeout, leave)?;
+        Ok(Some(look.task))
     }
 
     fn no_such_image(&self, task: &Task, index: usize) -> Error {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::inspect::Inspector;
 use super::link::{self, ImageHosts};
+use super::partial::{Continuation, Partial};
 use crate::error::{Error, Result, Retry, Status};
-use crate::http::{Call, Framing, Headers, Http, Method, Reply, Request, Scheme, Stop, Url};
+use crate::http::{Call, Headers, Http, Method, Reply, Request, Scheme, Stop, Url};
 use crate::picture::PictureInfo;
 
 /// Redirects followed for one image.
@@ -74,17 +74,24 @@ pub(crate) struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Fetches `url` into `sink`, trying again where that helps. On an error the sink's content is of no use.
+    /// Fetches `url` into `sink`, which holds what `partial` says has come already; tries again where that helps. On an error the
+    /// sink's content is of use to another call with the same `partial` only.
     ///
-    /// `LinkExpired` when the host no longer honours the link; a fresh look at the task gives a new one.
-    pub(crate) fn fetch(&self, url: &Url, sink: &mut dyn Sink) -> Result<PictureInfo> {
+    /// `LinkExpired` when the host no longer honours the link; a fresh look at the task gives a new one, which goes on from there.
+    pub(crate) fn fetch(&self, url: &Url, partial: &mut Partial, sink: &mut dyn Sink) -> Result<PictureInfo> {
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
         loop {
-            let error = match self.fetch_once(url, sink) {
-                Ok(info) => return Ok(info),
+            let before = partial.len();
+            let error = match self.fetch_once(url, partial, sink) {
+                Ok(Some(info)) => return Ok(info),
+                // Once, and from the first byte.
+                Ok(None) => continue,
                 Err(error) => error,
             };
+            if partial.len() > before {
+                pause = FIRST_PAUSE;
+            }
             let wait = match error.retry() {
                 Retry::Now if tries < MAX_TRIES && worth_another_try(error.status()) => pause,
                 Retry::After(asked) if tries < MAX_TRIES && asked <= LONGEST_PAUSE => asked.max(pause),
@@ -95,44 +102,51 @@ impl Download<'_> {
             }
             tries += 1;
             pause *= 2;
-            sink.restart()?;
         }
     }
 
-    fn fetch_once(&self, url: &Url, sink: &mut dyn Sink) -> Result<PictureInfo> {
-        let mut reply = self.open(url)?;
-        let declared = reply.header("content-type").unwrap_or_default();
-        let declared = declared.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        if reply.content_length().is_some_and(|len| len > self.max_bytes) {
+    /// One answer; `None` when it does not go on from what is there.
+    fn fetch_once(&self, url: &Url, partial: &mut Partial, sink: &mut dyn Sink) -> Result<Option<PictureInfo>> {
+        let mut reply = self.open(url, partial)?;
+        match partial.go_on(&reply)? {
+            Continuation::Rest => {}
+            Continuation::Whole => sink.restart()?,
+            Continuation::Misfit => {
+                reply.drain();
+                sink.restart()?;
+                return Ok(None);
+            }
+        }
+        let announced = reply.content_length().map(|len| len.saturating_add(partial.len()));
+        if announced.is_some_and(|len| len > self.max_bytes) {
             return Err(self.too_large());
         }
-        let framed = reply.framing() != Framing::UntilClose;
-        let mut inspector = Inspector::new();
         let mut piece = vec![0; PIECE_BYTES];
-        let mut len = 0;
         loop {
             let n = reply.read(&mut piece)?;
             if n == 0 {
-                return inspector.finish(declared, framed);
+                return partial.finish().map(Some);
             }
-            len += n as u64;
             self.bytes_received.fetch_add(n as u64, Relaxed);
-            if len > self.max_bytes {
+            if partial.len() + n as u64 > self.max_bytes {
                 return Err(self.too_large());
             }
-            inspector.feed(&piece[..n])?;
+            // The file first: what the fingerprint has seen must be in it.
             sink.write(&piece[..n])?;
+            partial.feed(&piece[..n])?;
         }
     }
 
     /// Follows redirects to the answer that carries the image.
-    fn open(&self, url: &Url) -> Result<Reply> {
+    fn open(&self, url: &Url, partial: &Partial) -> Result<Reply> {
         let mut url = url.clone();
         for _ in 0..=MAX_HOPS {
-            let reply = self.ask(&mut url)?;
+            let reply = self.ask(&mut url, partial)?;
             let status = reply.status();
             match status {
-                200 => return Ok(reply),
+                200 | 206 => return Ok(reply),
+                // There is no rest of that kind: the image is another one now, or was whole but for its end.
+                416 if partial.len() > 0 => return Ok(reply),
                 301 | 302 | 303 | 307 | 308 => {
                     let location = reply.header("location").unwrap_or_default();
                     let next = link::redirect(&url, location).ok_or_else(|| {
@@ -157,7 +171,7 @@ impl Download<'_> {
     }
 
     /// One request; a link that the rules refuse is taken to the API's origin where the dialect says that it belongs there.
-    fn ask(&self, url: &mut Url) -> Result<Reply> {
+    fn ask(&self, url: &mut Url, partial: &Partial) -> Result<Reply> {
         let hosts = ImageHosts { api: self.api.origin(), allow_private: self.allow_private };
         if url.scheme() == Scheme::Http
             && self.api.scheme() == Scheme::Https
@@ -165,20 +179,20 @@ impl Download<'_> {
         {
             *url = rebased;
         }
-        let result = self.send(url, hosts.must_be_public(url));
+        let result = self.send(url, hosts.must_be_public(url), partial);
         if let Err(error) = &result
             && error.status() == Status::Blocked
             && let Some(rebased) = link::rebase(url, self.api, self.rebase)
         {
             *url = rebased;
-            return self.send(url, false);
+            return self.send(url, false, partial);
         }
         // Whose API is in a private network has its images there too.
         let blocked = matches!(&result, Err(error) if error.status() == Status::Blocked);
-        if blocked && self.http.is_private(self.api, self.stop) { self.send(url, false) } else { result }
+        if blocked && self.http.is_private(self.api, self.stop) { self.send(url, false, partial) } else { result }
     }
 
-    fn send(&self, url: &Url, public_only: bool) -> Result<Reply> {
+    fn send(&self, url: &Url, public_only: bool, partial: &Partial) -> Result<Reply> {
         let call = Call {
             stop: self.stop.clone(),
             deadline: Instant::now() + NO_LIMIT,
@@ -187,6 +201,11 @@ impl Download<'_> {
         };
         let mut headers = vec![("accept", "image/*,*/*;q=0.5")];
         headers.extend(self.auth.filter(|_| url.same_origin(self.api)));
+        let range = partial.range();
+        if let Some((range, validator)) = &range {
+            headers.push(("range", range));
+            headers.extend(validator.map(|validator| ("if-range", validator)));
+        }
         let headers = Headers::new(headers)?;
         let request = Request { method: Method::Get, url, headers: &headers, body: None, public_only };
         self.requests.fetch_add(1, Relaxed);

@@ -47,19 +47,20 @@ impl Inspector {
 
     /// The verdict on the whole. An image must show its own end where its format has one. `framed` says that the transport
     /// itself proved the length; otherwise nothing may follow that end.
-    pub(crate) fn finish(mut self, declared_media_type: String, framed: bool) -> Result<PictureInfo> {
-        if self.len == 0 {
-            return Err(Error::new(Status::BadImage, "the image is empty"));
-        }
-        let format = match self.format.take() {
+    pub(crate) fn finish(&self, declared_media_type: String, framed: bool) -> Result<PictureInfo> {
+        let cut = || Error::new(Status::Io, "the connection ended before the image did");
+        let format = match self.format.or_else(|| Format::of(&self.head)) {
             Some(format) => format,
+            // Too little to tell, and nothing says that it is all.
+            None if !framed => return Err(cut()),
+            None if self.len == 0 => return Err(Error::new(Status::BadImage, "the image is empty")),
             None => self.tell_format()?,
         };
         match format.is_whole(&self.head, &self.tail, self.len, !framed) {
             Some(true) => {}
             None if framed => {}
             Some(false) if framed => return Err(Error::new(Status::BadImage, "the image is cut: its end is missing")),
-            Some(false) => return Err(Error::new(Status::Io, "the connection ended before the image did")),
+            Some(false) => return Err(cut()),
             None => {
                 let message = "the image came without a length, and its format has no end that proves it whole";
                 return Err(Error::new(Status::BadImage, message));
@@ -73,7 +74,7 @@ impl Inspector {
             extension: format.extension(),
             width,
             height,
-            sha256: hex(self.hash.finish().as_ref()),
+            sha256: hex(self.hash.clone().finish().as_ref()),
         })
     }
 

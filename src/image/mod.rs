@@ -3,6 +3,7 @@
 //! - [`link`]: what an address in a body means.
 //! - [`inline`]: data URLs and base64.
 //! - [`download`]: an address becomes bytes.
+//! - [`partial`]: what has come so far, and how the rest is asked for.
 //! - [`inspect`], [`sniff`]: whether the bytes are an image, and a whole one.
 //! - [`file`]: a file that is whole or absent.
 
@@ -11,6 +12,7 @@ mod file;
 mod inline;
 mod inspect;
 mod link;
+mod partial;
 mod sniff;
 
 pub(crate) use download::{Download, Sink};
@@ -18,3 +20,4 @@ pub(crate) use file::NewFile;
 pub(crate) use inline::decode as decode_inline;
 pub(crate) use inspect::Inspector;
 pub(crate) use link::resolve;
+pub(crate) use partial::Partial;
