@@ -61,7 +61,7 @@ examples: lib ## the C examples, into build/examples
 	    -L$(BUILD)/lib -limgtask -Wl,-rpath,'$$ORIGIN/../lib' || exit 1; \
 	done
 
-bench: lib ## cost of a fetch beside libcurl and a raw socket, and of reading a body
+bench: lib ## cost of a fetch beside libcurl and a raw socket, of reading a body, and of many tasks
 	@$(PYTHON) benches/run.py
 
 lint: ## formatting and lints, as CI runs them

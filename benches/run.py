@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What a look costs, beside what a reader knows: libcurl with cJSON, and a bare socket.
+"""What a look costs, beside what a reader knows: libcurl with cJSON, and a bare socket; and what many tasks cost behind one
+gate, beside loops of their own.
 
 Server and client are pinned to one core; each way has a process of its own, and all ways take turns within one run, so that
 a busy machine is unfair to none. Prints one line a figure with its limit; a part that cannot be measured is named, never
@@ -9,8 +10,8 @@ passed over.
 
 Needs cc and python3; for every figure also cargo, and libcurl4-openssl-dev, libcjson-dev, valgrind and strace (Debian's
 names).
-Exit code 1 when something counted (instructions, system calls, threads) is over its limit; with --strict also when a time
-is, or when a figure is missing.
+Exit code 1 when something counted (instructions, system calls, threads, requests in virtual time) is over its limit; with
+--strict also when a time is, or when a figure is missing.
 """
 
 import argparse
@@ -225,6 +226,15 @@ def grow(table, worker, port):
             table.figure(title, way.ask(f"peak {task_id}")[0] / size, ".2f", limit)
 
 
+def measurement(test):
+    """What a measurement among the crate's tests prints."""
+    command = ["cargo", "test", "--quiet", "--profile", "release-static", "--lib", test, "--", "--ignored", "--nocapture"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if run.returncode:
+        raise SystemExit(f"{' '.join(command)}:\n{run.stdout}{run.stderr}")
+    return run.stdout
+
+
 def read(table):
     """Time that the reading of a body takes, without the network: a measurement among the crate's tests."""
     table.title("reading an answer by its dialect")
@@ -232,12 +242,32 @@ def read(table):
     if not shutil.which("cargo"):
         table.missing(name, "cargo is missing: https://rustup.rs")
         return
-    command = ["cargo", "test", "--quiet", "--profile", "release-static", "--lib", "a_body_of_400_bytes"]
-    run = subprocess.run([*command, "--", "--ignored", "--nocapture"], cwd=ROOT, capture_output=True, text=True)
-    found = re.findall(r"^a body of \d+ bytes: (\d+) ns$", run.stdout, re.M)
+    found = re.findall(r"^a body of \d+ bytes: (\d+) ns$", measurement("a_body_of_400_bytes"), re.M)
     if not found:
-        raise SystemExit(f"{' '.join(command)}:\n{run.stdout}{run.stderr}")
+        raise SystemExit("a_body_of_400_bytes measured nothing")
     table.figure(name, max(map(int, found)), ",", 3_000)
+
+
+def many(table):
+    """Many tasks behind one gate, beside loops of their own: virtual time, so that everything but the last title counts."""
+    if not shutil.which("cargo"):
+        table.title("many tasks behind one gate")
+        table.missing("requests, 429s and delays", "cargo is missing: https://rustup.rs")
+        return
+    figures = 0
+    for line in measurement("many_tasks_beside_fixed_loops").splitlines():
+        # libtest writes the test's name before its first line.
+        kind, *rest = line.removeprefix("test poll::tests::tables::many_tasks_beside_fixed_loops ... ").split("\t")
+        if kind == "title":
+            table.title(rest[0])
+        elif kind == "row":
+            print(f"  {rest[0]}")
+        elif kind == "figure":
+            name, value, decimals, limit, counted = rest
+            table.figure(name, float(value), f",.{decimals}f", float(limit), counted == "true")
+            figures += 1
+    if not figures:
+        raise SystemExit("many_tasks_beside_fixed_loops measured nothing")
 
 
 def main():
@@ -256,6 +286,7 @@ def main():
         count(table, worker, curl, port)
         grow(table, worker, port)
         read(table)
+        many(table)
         good = table.end()
     return 1 if table.counted_missed or (options.strict and not good) else 0
 

@@ -90,6 +90,7 @@ impl Durations {
     }
 
     /// A task of this model lasted so long.
+    #[cfg(test)]
     pub(crate) fn learn(&mut self, model: Model, duration_ms: u64) {
         self.learn_between(model, duration_ms, duration_ms);
     }

@@ -62,8 +62,6 @@ struct Search {
     met: u8,
     /// End of the minute under way, which is clean until a 429 comes.
     minute_ms: u64,
-    /// Whether anyone had to wait in this minute. A rate that nobody needs is not raised.
-    pressed: bool,
 }
 
 /// See the module. Times are milliseconds on the caller's clock, which never runs back.
@@ -117,7 +115,7 @@ impl Gate {
             Some(limited) => (limited.max(1).saturating_mul(9), limit.burst.min(limited / 10), None),
             None => {
                 let minute_ms = now_ms.saturating_add(MINUTE_MS);
-                let search = Search { ceiling: u32::MAX, forget_ms: 0, met: 0, minute_ms, pressed: false };
+                let search = Search { ceiling: u32::MAX, forget_ms: 0, met: 0, minute_ms };
                 (FIRST_RATE, limit.burst, Some(search))
             }
         };
@@ -164,9 +162,6 @@ impl Gate {
         self.fill(now_ms);
         // What was sent more than a minute's budget ago is past for the service, too.
         self.level = (self.level - ONE).max(-(i64::from(self.rate) * MINUTE_MS as i64));
-        if self.level < 0 {
-            self.press();
-        }
         Ok(Pass(self.epoch))
     }
 
@@ -225,7 +220,6 @@ impl Gate {
                 self.strikes = 0;
                 if let Some(search) = &mut self.search {
                     search.minute_ms = now_ms.saturating_add(MINUTE_MS);
-                    search.pressed = false;
                 }
                 None
             }
@@ -259,15 +253,11 @@ impl Gate {
     /// When to ask again, for a request that the bucket does not admit.
     #[cold]
     fn refuse(&mut self, now_ms: u64) -> u64 {
-        let mut lacking = (ONE - self.level).unsigned_abs();
-        if let Some(search) = &mut self.search {
-            search.pressed = true;
-            // A minute that ends while somebody waits is looked at here, so that the common path does not have to.
-            if search.minute_ms <= now_ms {
-                self.end_minute(now_ms);
-                lacking = (ONE - self.level).unsigned_abs();
-            }
+        // Here somebody waits: a rate that nobody needs is not raised.
+        if self.search.as_ref().is_some_and(|search| search.minute_ms <= now_ms) {
+            self.end_minute(now_ms);
         }
+        let lacking = (ONE - self.level).unsigned_abs();
         let rate = u64::from(self.rate);
         let wait_ms = match self.phase {
             Phase::Ramp { since_ms } => {
@@ -283,22 +273,15 @@ impl Gate {
         now_ms.saturating_add(wait_ms.max(1))
     }
 
-    fn press(&mut self) {
-        if let Some(search) = &mut self.search {
-            search.pressed = true;
-        }
-    }
-
-    /// Raises the rate after a clean minute in which somebody waited.
+    /// Raises the rate after a clean minute.
     fn end_minute(&mut self, now_ms: u64) {
         let Some(search) = &mut self.search else { return };
         search.minute_ms = now_ms.saturating_add(MINUTE_MS);
-        let pressed = std::mem::take(&mut search.pressed);
         if now_ms >= search.forget_ms {
             search.ceiling = u32::MAX;
         }
         let highest = HIGHEST_RATE.min(search.ceiling / 10 * 9);
-        if pressed && self.rate < highest {
+        if self.rate < highest {
             self.set_rate((self.rate + MORE_RATE).min(highest));
         }
     }
@@ -335,7 +318,6 @@ impl Gate {
         search.forget_ms = now_ms.saturating_add(CEILING_MS << search.met.min(3));
         search.met = search.met.saturating_add(1);
         search.minute_ms = now_ms.saturating_add(MINUTE_MS);
-        search.pressed = false;
         self.set_rate((self.rate / 10 * 7).max(LOWEST_RATE));
     }
 

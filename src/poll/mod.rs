@@ -7,9 +7,6 @@
 //! - [`schedule`]: thousands of tasks, and which look comes next; [`alarms`] and [`queues`] keep them in order.
 //! - [`jitter`]: the seeded randomness that keeps many clients from looking in step.
 
-// What the fleet does not use yet.
-#![allow(dead_code)]
-
 mod alarms;
 mod curve;
 mod durations;
@@ -24,11 +21,9 @@ mod timing;
 mod watch;
 
 pub(crate) use durations::{Durations, Model};
-#[allow(unused_imports)]
 pub(crate) use gate::{Answer, Gate, Limit, Pass};
 pub(crate) use jitter::Jitter;
-#[allow(unused_imports)]
-pub(crate) use schedule::{Outlook, Pace, Schedule, Start, Turn};
+pub(crate) use schedule::{Pace, Schedule, Start, Turn};
 pub(crate) use spacing::Spacing;
 pub(crate) use timing::Timing;
 pub(crate) use watch::{End, Seen, Step, Watch};

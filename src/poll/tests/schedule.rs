@@ -373,34 +373,60 @@ fn nobody_is_called_late_on_a_look_older_than_an_interval() {
     }
 }
 
-/// The longest time that a due task waited for its look, in sweeps. Old tasks that are unlikely to finish share the gate with
-/// a crowd of others that always are about to.
-fn longest_wait(old: u32, young: u32) -> f64 {
-    let mut desk = Desk::new(lemondata(), 1_000).taught();
-    let quick = desk.pace.durations.model("quick");
-    (0..100).for_each(|n| desk.pace.durations.learn(quick, 9_900 + 2 * n));
-    (0..old).for_each(|key| desk.ours(key, 6 * HOUR_MS, 24 * HOUR_MS));
-    let watch_young = |desk: &mut Desk, key| {
-        let start = Start { born_ms: desk.now, ours: true, deadline_ms: desk.now + HOUR_MS, model: quick };
-        desk.schedule.watch(key, start, desk.now);
-    };
-    (old..old + young).for_each(|key| watch_young(&mut desk, key));
-    let mut looked: Vec<u64> = vec![desk.now; (old + young) as usize];
-    let mut longest = 0;
-    while desk.now < NOON_MS + HOUR_MS {
-        let (key, pass, _) = desk.looked_at();
-        desk.pace.gate.answered(pass, desk.now, Answer::Fine);
-        longest = longest.max(desk.now - looked[key as usize]);
-        looked[key as usize] = desk.now;
-        if key >= old {
-            desk.after(key, Seen::Final);
-            watch_young(&mut desk, key);
-        } else {
-            desk.after(key, PENDING);
+/// Old tasks that are unlikely to finish share the gate with a crowd of others that always are about to.
+struct Crowd {
+    desk: Desk,
+    old: u32,
+    quick: Model,
+}
+
+impl Crowd {
+    fn new(old: u32, young: u32, deadline_ms: u64) -> Crowd {
+        let mut desk = Desk::new(lemondata(), 1_000).taught();
+        let quick = desk.pace.durations.model("quick");
+        (0..100).for_each(|n| desk.pace.durations.learn_between(quick, 9_900 + 2 * n, 9_900 + 2 * n));
+        (0..old).for_each(|key| desk.ours(key, 6 * HOUR_MS, deadline_ms));
+        let mut crowd = Crowd { desk, old, quick };
+        (old..old + young).for_each(|key| crowd.young(key));
+        crowd
+    }
+
+    fn young(&mut self, key: u32) {
+        let Desk { now, .. } = self.desk;
+        let start = Start { born_ms: now, ours: true, deadline_ms: now + HOUR_MS, model: self.quick };
+        self.desk.schedule.watch(key, start, now);
+    }
+
+    /// The next turn: the task, whether it was looked at, and how it ended. Young ones are replaced at once.
+    fn turn(&mut self) -> (u32, bool, Option<End>) {
+        match self.desk.turn() {
+            Turn::Look { key, pass, .. } => {
+                self.desk.pace.gate.answered(pass, self.desk.now, Answer::Fine);
+                let young = key >= self.old;
+                let end = self.desk.after(key, if young { Seen::Final } else { PENDING });
+                if young {
+                    self.young(key);
+                }
+                (key, true, end)
+            }
+            Turn::End { key, end } => (key, false, Some(end)),
+            turn => panic!("{turn:?}"),
         }
     }
+}
+
+/// The longest time that a due task waited for its look, in sweeps.
+fn longest_wait(old: u32, young: u32) -> f64 {
+    let mut crowd = Crowd::new(old, young, 24 * HOUR_MS);
+    let mut looked: Vec<u64> = vec![NOON_MS; (old + young) as usize];
+    let mut longest = 0;
+    while crowd.desk.now < NOON_MS + HOUR_MS {
+        let (key, ..) = crowd.turn();
+        longest = longest.max(crowd.desk.now - looked[key as usize]);
+        looked[key as usize] = crowd.desk.now;
+    }
     // The first look is the one that is due the latest.
-    (longest - lemondata().first_look_ms) as f64 / desk.schedule.sweep_of(&desk.pace) as f64
+    (longest - lemondata().first_look_ms) as f64 / crowd.desk.schedule.sweep_of(&crowd.desk.pace) as f64
 }
 
 #[test]
@@ -409,6 +435,19 @@ fn no_task_waits_for_longer_than_two_sweeps() {
         let sweeps = longest_wait(old, young);
         assert!(sweeps <= 2.0, "{sweeps} sweeps with {old} old and {young} young tasks");
         assert!(sweeps > 1.0, "the crowd has its way: {sweeps} sweeps");
+    }
+}
+
+#[test]
+fn a_task_unlikely_to_be_done_gets_a_look_in_the_last_sweep_before_its_deadline() {
+    for deadline in [150_000, 200_000, 250_000] {
+        let mut crowd = Crowd::new(300, 700, deadline);
+        let mut starved = 0;
+        while crowd.desk.now < NOON_MS + deadline {
+            let (key, _, end) = crowd.turn();
+            starved += u32::from(key < 300 && end == Some(End::Starved));
+        }
+        assert_eq!(starved, 0, "in {deadline} ms");
     }
 }
 

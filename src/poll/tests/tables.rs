@@ -111,7 +111,9 @@ fn many_tasks_beside_fixed_loops() {
         report.row(&[name, &figures.requests.to_string(), &figures.refused.to_string(), &looks, &p50, &p95, &all]);
     };
 
-    report.title("tasks submitted at once, 1,000 requests a minute; delay from done to seen; virtual time");
+    report.title(
+        "tasks submitted at once, 1,000 requests a minute, imgtask by lemondata's intervals; delay from done to seen",
+    );
     report.row(&["", "requests", "429", "a task", "delay p50", "p95", "all seen"]);
     for tasks in [50, 100, 1_000, 10_000] {
         line(&format!("{tasks}: own 3 s loops, 429 ignored"), &loops::burst(tasks, 3_000, 3_000, 1));
