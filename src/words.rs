@@ -1,6 +1,7 @@
 //! Words from outside, before they stand in a message or in a line of the log.
 
 use std::io;
+use std::time::Duration;
 
 /// A text from outside, fit for one line of a log or a terminal: no line ends, no escape sequences, no characters that
 /// turn the direction of what follows.
@@ -26,6 +27,12 @@ fn is_plain(c: char) -> bool {
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
     !c.is_control() && !hidden
+}
+
+/// A time for people, to the tenth: `12.3 s`. By whole numbers, for to write a float takes 20 KB of library.
+pub(crate) fn seconds(time: Duration) -> String {
+    let tenths = time.as_secs() * 10 + u64::from(time.subsec_millis() + 50) / 100;
+    format!("{}.{} s", tenths / 10, tenths % 10)
 }
 
 /// A text from outside that keeps its lines, without what a terminal would take for a command.
@@ -112,6 +119,13 @@ mod tests {
             ("a desk", "a desk"),
         ] {
             assert_eq!(without_secrets(text, "sk-CANARY-7f3a"), want);
+        }
+    }
+
+    #[test]
+    fn a_time_is_told_to_the_tenth() {
+        for (ms, told) in [(49, "0.0 s"), (50, "0.1 s"), (999, "1.0 s"), (12_345, "12.3 s"), (600_000, "600.0 s")] {
+            assert_eq!(seconds(Duration::from_millis(ms)), told);
         }
     }
 

@@ -7,6 +7,7 @@ use crate::error::{Error, Result, Retry, Status};
 use crate::http::Stop;
 use crate::options::Setup;
 use crate::poll::{Answer, Durations, Gate, Pace, Pass};
+use crate::words::seconds;
 
 /// Milliseconds since the client was created, with room before them: a task may be older than its client.
 #[derive(Clone, Copy)]
@@ -126,10 +127,9 @@ impl Kept {
     pub(crate) fn error(self, title: &str) -> Error {
         match self {
             Kept::Closed { opens_in } => {
-                let seconds = opens_in.as_secs_f32();
-                let message = format!(
-                    "nothing was sent: the request budget of {title} allows the next request in {seconds:.1} s"
-                );
+                let wait = seconds(opens_in);
+                let message =
+                    format!("nothing was sent: the request budget of {title} allows the next request in {wait}");
                 Error::new(Status::RateLimited, message).with_retry(Retry::After(opens_in))
             }
             Kept::Stopped => Error::new(Status::Cancelled, "interrupted before anything was sent"),

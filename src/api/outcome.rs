@@ -6,9 +6,12 @@ use super::{Api, Look};
 use crate::error::{Error, Result, Retry, Status};
 use crate::poll::{End, Seen};
 use crate::task::{State, Task};
+use crate::words::seconds;
 
 /// A status word is not longer in a message.
 const MAX_WORD: usize = 64;
+/// One look takes less.
+const WORTH_TELLING: Duration = Duration::from_millis(50);
 
 /// A task that is watched, as messages name it.
 #[derive(Clone, Copy)]
@@ -108,9 +111,7 @@ impl Watched<'_> {
         if let Some(task) = task.as_ref().filter(|task| task.state.is_final()) {
             return self.without_image(task.clone());
         }
-        let seconds = waited.as_secs_f32();
-        // One look takes no time worth telling.
-        let after = if seconds < 0.05 { String::new() } else { format!(" after {seconds:.1} s") };
+        let after = if waited < WORTH_TELLING { String::new() } else { format!(" after {}", seconds(waited)) };
         let word = task.as_ref().map(|task| match task.provider_status.as_str() {
             "" => task.state.name().to_owned(),
             word => self.api.words(word, MAX_WORD),

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::plan::ImageField;
 use super::reader::{Found, ITSELF, Part};
 use super::trie::Trie;
-use super::value::{Value, unix_seconds};
+use super::value::{Value, decimal, unix_seconds};
 use crate::task::{Image, Link};
 
 /// One item of a list, as a walk found it.
@@ -115,5 +115,5 @@ fn expiry(url: &str) -> i64 {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     let query = query.split('#').next().unwrap_or_default();
     let exp = query.split('&').find_map(|member| member.strip_prefix("exp="));
-    exp.and_then(|digits| digits.parse().ok()).map_or(0, unix_seconds)
+    exp.and_then(decimal).map_or(0, unix_seconds)
 }

@@ -161,7 +161,8 @@ impl Curve {
         let (mut low, mut high) = (1e-3_f32, 1e7_f32);
         for _ in 0..24 {
             let middle = (low * high).sqrt();
-            let looks = self.looks(|hazard, _| (2.0 * middle / hazard.max(1e-20)).sqrt().clamp(floor, longest));
+            // Not `clamp`, whose panic would bring all that writes a float.
+            let looks = self.looks(|hazard, _| (2.0 * middle / hazard.max(1e-20)).sqrt().max(floor).min(longest));
             if looks > wanted {
                 low = middle;
             } else {
