@@ -56,7 +56,10 @@ impl Arena {
             return Text(0);
         }
         let at = self.0.len();
-        self.0.extend(text.bytes().map(|byte| if byte == 0 { b' ' } else { byte }));
+        self.0.extend_from_slice(text.as_bytes());
+        if text.contains('\0') {
+            self.0.iter_mut().skip(at).filter(|byte| **byte == 0).for_each(|byte| *byte = b' ');
+        }
         self.0.push(0);
         Text(at)
     }

@@ -132,10 +132,10 @@ impl Headers {
     /// Those of one request.
     fn of_request(&self, host: HeaderValue, user_agent: HeaderValue) -> HeaderMap {
         let mut map = self.map.clone();
-        for (name, value) in [(header::HOST, host), (header::USER_AGENT, user_agent)] {
-            if let Some(place) = map.get_mut(name) {
-                *place = value;
-            }
+        // `new` set these two first, and a map keeps its order while nothing is removed: found so, they need no hash.
+        for (place, value) in map.values_mut().zip([host, user_agent]) {
+            debug_assert!(place.is_empty());
+            *place = value;
         }
         map
     }
@@ -205,7 +205,7 @@ impl Http {
         let repeatable = request.method == Method::Get;
         let mut fresh = false;
         loop {
-            let mut ongoing = Some(Ongoing::new(call, request.public_only, repeatable, fresh));
+            let mut ongoing = Some(Box::new(Ongoing::new(call, request.public_only, repeatable, fresh)));
             let result = match request.body {
                 Some(body) => self.run(request, body, &mut ongoing),
                 // A POST or PUT without a body still says that it has none.
@@ -287,7 +287,7 @@ impl Http {
         &self,
         request: &Request<'_>,
         body: impl AsSendBody,
-        ongoing: &mut Option<Ongoing>,
+        ongoing: &mut Option<Box<Ongoing>>,
     ) -> Result<Result<http::Response<ureq::Body>, ureq::Error>> {
         let request_for_ureq = build(request, body, self.user_agent.clone())?;
         let agent = if request.public_only { &self.public } else { &self.any };

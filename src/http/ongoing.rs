@@ -160,12 +160,13 @@ impl Drop for Ongoing {
 }
 
 thread_local! {
-    static CURRENT: RefCell<Option<Ongoing>> = const { RefCell::new(None) };
+    // Boxed: it moves in and out of here several times a call.
+    static CURRENT: RefCell<Option<Box<Ongoing>>> = const { RefCell::new(None) };
 }
 
 /// Runs `work` with the call in `slot` as this thread's call, and puts it back.
-pub(super) fn within<T>(slot: &mut Option<Ongoing>, work: impl FnOnce() -> T) -> T {
-    struct PutBack<'a>(&'a mut Option<Ongoing>);
+pub(super) fn within<T>(slot: &mut Option<Box<Ongoing>>, work: impl FnOnce() -> T) -> T {
+    struct PutBack<'a>(&'a mut Option<Box<Ongoing>>);
     impl Drop for PutBack<'_> {
         fn drop(&mut self) {
             swap(self.0);
@@ -176,11 +177,11 @@ pub(super) fn within<T>(slot: &mut Option<Ongoing>, work: impl FnOnce() -> T) ->
     work()
 }
 
-fn swap(slot: &mut Option<Ongoing>) {
+fn swap(slot: &mut Option<Box<Ongoing>>) {
     CURRENT.with(|current| mem::swap(&mut *current.borrow_mut(), slot));
 }
 
 /// Hands this thread's call to `work`; `None` outside of one.
 pub(super) fn with<T>(work: impl FnOnce(&mut Ongoing) -> T) -> Option<T> {
-    CURRENT.with(|current| current.borrow_mut().as_mut().map(work))
+    CURRENT.with(|current| current.borrow_mut().as_deref_mut().map(work))
 }
