@@ -495,3 +495,18 @@ fn a_command_runs_with_a_sandbox_around_it() {
     assert_eq!(run.code, 5, "the code is the command's own: {}", run.err);
     assert_eq!(finish(imgtask(&["sandbox", "--", "no-such-program"])).code, 2);
 }
+
+#[test]
+fn cancel_asks_the_provider_and_says_what_it_answered() {
+    let sandbox = Sandbox::start(&[]);
+    let submit = |prompt| {
+        let run = sandbox.run(&["submit", "-p", "lemondata", "--prompt", prompt, "--set", "model=seedance"]);
+        run.ends_with(0).out.trim().to_string()
+    };
+    let (queued, running) = (submit("a fox [hold:queued]"), submit("a fox [hold:running]"));
+    let run = sandbox.run(&["cancel", "-p", "lemondata", &queued]).ends_with(0);
+    assert_eq!(run.out.trim(), format!("{queued}\tcancelled"));
+    let run = sandbox.run(&["cancel", "-p", "lemondata", "--json", &running]).ends_with(6);
+    assert_eq!(run.object()["error"]["status"], "rejected");
+    sandbox.run(&["cancel", "-p", "dimilinks", "img_1"]).ends_with(2).says("no way to cancel");
+}

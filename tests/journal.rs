@@ -596,3 +596,52 @@ fn a_path_that_the_journal_could_not_bring_back_is_refused() {
     let job = Job { path: Some(std::ffi::OsStr::from_bytes(b"\xff.png").into()), ..order("a", Goal::File) };
     assert_eq!(place.client(&server).start(job).expect_err("refused").status(), Status::InvalidArgument);
 }
+
+#[test]
+fn a_file_that_was_saved_right_before_a_kill_is_no_obstacle_when_its_job_comes_back() {
+    let finished = Arc::new(AtomicBool::new(true));
+    let (server, place) = (service(&finished), Place::new());
+    let file = place.folder.path().join("{id}.{ext}");
+    let client = place.client(&server);
+    let job = Job { path: Some(file), replace: false, ..Job::reference("img_1", Goal::File) };
+    client.start(job).expect("accepted");
+    assert_eq!(last(&client).status(), Status::Ok);
+    place.until_it_brings_back(&server, 1);
+
+    // Saved, but never acknowledged.
+    let later = place.after_a_kill();
+    drop(client);
+    let client = later.client(&server);
+    assert_eq!(client.resume(false).expect("reads"), 1);
+    let event = last(&client);
+    assert_eq!(event.status(), Status::Ok, "{event:?}");
+    let saved = place.folder.path().join("img_1.png");
+    assert!(matches!(&event.image, Some(Delivery::Saved(picture)) if picture.path == saved), "{event:?}");
+    assert_eq!(fs::read(&saved).expect("reads"), PNG);
+}
+
+#[test]
+fn what_a_host_knows_to_be_done_is_dropped_and_not_taken_up() {
+    let (server, place) = (pending_service(), Place::new());
+    let client = place.client(&server);
+    for label in ["done", "open"] {
+        client
+            .start(Job { label: label.into(), ..Job::reference(format!("img_{label}"), Goal::Finished) })
+            .expect("accepted");
+    }
+    place.until_it_brings_back(&server, 2);
+    let later = place.after_a_kill();
+    drop(client);
+    let client = later.client(&server);
+    let mut asked = Vec::new();
+    let count = client.resume_with(false, &mut |reference, label| {
+        asked.push((reference.to_owned(), label.to_owned()));
+        label != "done"
+    });
+    assert_eq!(count.expect("reads"), 1);
+    assert_eq!(asked, [("img_done".into(), "done".into()), ("img_open".into(), "open".to_string())]);
+    let event = next(&client);
+    assert_eq!((event.kind, event.label.as_str()), (EventKind::Resumed, "open"));
+    drop(client);
+    later.until_it_brings_back(&server, 1);
+}

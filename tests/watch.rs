@@ -4,9 +4,9 @@ mod command;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -242,6 +242,211 @@ fn a_file_that_exists_stays_unless_it_may_go() {
     assert_image(&file);
     watch(&sandbox, &[&id, "--download", &out]).ends_with(0);
     assert_eq!(names(folder.path()), [format!("{id}-0.png")]);
+}
+
+// Lists without an end.
+
+/// A run that reads its list from a pipe that the test holds.
+struct Piped {
+    child: Ended,
+    list: Option<ChildStdin>,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Piped {
+    fn start(sandbox: &Sandbox, arguments: &[&str]) -> Piped {
+        let mut command = sandbox.command(&[&["watch", "-", "--quiet"], arguments, &FAST].concat());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = Ended(command.spawn().expect("imgtask starts"));
+        let lines = BufReader::new(child.0.stdout.take().expect("piped")).lines();
+        Piped { list: child.0.stdin.take(), child, lines }
+    }
+
+    fn give(&mut self, id: &str) {
+        writeln!(self.list.as_mut().expect("open"), "{id}").expect("it reads");
+    }
+
+    fn next(&mut self) -> String {
+        self.lines.next().expect("a line").expect("readable")
+    }
+
+    /// Ends the list, and waits for the end of the run.
+    fn end(mut self) -> Option<i32> {
+        drop(self.list.take());
+        bounded(&mut self.child.0).code()
+    }
+}
+
+#[test]
+fn a_task_is_watched_as_soon_as_its_line_comes() {
+    let sandbox = Sandbox::start(&[]);
+    let mut run = Piped::start(&sandbox, &[]);
+    for id in sandbox.tasks(3, "fox {n} [duration:0]") {
+        run.give(&id);
+        assert!(run.next().starts_with(&format!("{id}\tsucceeded\t")));
+    }
+    assert_eq!(run.end(), Some(0));
+}
+
+#[test]
+fn no_more_tasks_are_open_than_there_is_room_for() {
+    let sandbox = Sandbox::start(&[]);
+    let ids = sandbox.tasks(300, "fox {n} [hold:running]");
+    let mut run = Piped::start(&sandbox, &["--max-pending", "10", "--interval", "10ms"]);
+    ids.iter().for_each(|id| run.give(id));
+    let looked_at = || counted(&sandbox).values().filter(|(looks, _)| *looks > 0).count();
+    // Every task that it may look at, several times.
+    until("ten are looked at", || sandbox.control("GET", "/stats", "")["polls"].as_u64() > Some(100));
+    assert_eq!(looked_at(), 10);
+    sandbox.control("POST", &format!("/tasks/{}/finish", ids[3]), "");
+    assert!(run.next().starts_with(&format!("{}\tsucceeded\t", ids[3])));
+    until("the next one is looked at", || looked_at() == 11);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_stays_flat_however_long_the_list_is() {
+    let sandbox = Sandbox::start(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let done = path(&folder, "done.jsonl");
+    let ids = sandbox.tasks(12_000, "fox {n} [duration:0]");
+    let mut run = Piped::start(&sandbox, &["--max-pending", "200", "--manifest", &done]);
+    let status = format!("/proc/{}/status", run.child.0.id());
+    let resident_kb = || -> u64 {
+        let text = fs::read_to_string(&status).expect("a process");
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    };
+    let mut list = run.list.take().expect("open");
+    let writer = thread::spawn(move || ids.iter().for_each(|id| writeln!(list, "{id}").expect("it reads")));
+    (0..3_000).for_each(|_| drop(run.next()));
+    let early = resident_kb();
+    (0..8_500).for_each(|_| drop(run.next()));
+    let late = resident_kb();
+    // A fingerprint of 16 bytes a task, and the table that holds them doubles.
+    assert!(late - early < 2_000, "{early} kB after 3,000 tasks, {late} kB after 11,500");
+    writer.join().expect("all was read");
+    (0..500).for_each(|_| drop(run.next()));
+    assert_eq!(run.end(), Some(0));
+}
+
+#[test]
+fn it_ends_when_nobody_reads_what_it_says() {
+    let sandbox = Sandbox::start(&[]);
+    let ids = sandbox.tasks(3, "fox {n} [duration:0]");
+    let mut run = Piped::start(&sandbox, &[]);
+    run.give(&ids[0]);
+    run.next();
+    let Piped { mut child, list, lines } = run;
+    drop(lines);
+    // The list stays open: only the lost reader can end it.
+    let mut list = list.expect("open");
+    ids[1..].iter().for_each(|id| writeln!(list, "{id}").expect("it reads"));
+    assert_eq!(bounded(&mut child.0).code(), Some(0));
+}
+
+// Where it is shown.
+
+/// Runs a command in a pseudo-terminal of 30 lines and 100 columns, and gives what it wrote there.
+fn in_a_terminal(sandbox: &Sandbox, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    const SCRIPT: &str = "
+import fcntl, os, pty, struct, sys, termios
+pid, fd = pty.fork()
+if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 30, 100, 0, 0))
+    os.execv(sys.argv[1], sys.argv[1:])
+while True:
+    try:
+        data = os.read(fd, 65536)
+    except OSError:
+        data = b''
+    if not data:
+        break
+    sys.stdout.buffer.write(data)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+";
+    let own = sandbox.command(&[]);
+    let mut command = Command::new("python3");
+    command.args(["-c", SCRIPT, BINARY, "watch"]).args(arguments).args(FAST).stdin(Stdio::null());
+    for (name, value) in own.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.env("TERM", "xterm").env_remove("NO_COLOR").envs(variables.iter().copied());
+    let mut child = Ended(command.stdout(Stdio::piped()).spawn().expect("python3 starts"));
+    let out = drain(child.0.stdout.take().expect("piped"));
+    assert_eq!(bounded(&mut child.0).code(), Some(3));
+    out.recv_timeout(LIMIT).expect("its output ends")
+}
+
+#[test]
+fn a_terminal_gets_a_table_and_in_it_colours_unless_they_are_not_wanted() {
+    let sandbox = Sandbox::start(&["--speed", "60"]);
+    let good = sandbox.tasks(3, "fox {n} [duration:0]");
+    let mut number = 0;
+    let mut shown = |more: &[&str], variables: &[(&str, &str)]| {
+        // The last one ends when the table has been drawn several times.
+        number += 1;
+        let last = sandbox.tasks(1, &format!("fox {number} [duration:120] [fail:upstream_error]"));
+        let ids = good.iter().chain(&last).map(String::as_str);
+        let arguments: Vec<&str> = ids.chain(["--interval", "50ms"]).chain(more.iter().copied()).collect();
+        in_a_terminal(&sandbox, &arguments, variables)
+    };
+    let table = shown(&[], &[]);
+    for part in ["OPEN", "1 running", "DONE", "3 succeeded · 0 without", "LOOKS", " a minute of ", "TIME", "75 % of 4"]
+    {
+        assert!(table.contains(part), "no {part:?} in {table:?}");
+    }
+    assert!(table.contains(": 1 failed, 3 succeeded"), "the summary: {table:?}");
+    assert!(is_coloured(&table) && !table.contains("\tsucceeded\t"), "{table:?}");
+    let plain = shown(&[], &[("NO_COLOR", "1")]);
+    assert!(plain.contains("3 succeeded · 0 without") && !is_coloured(&plain), "{plain:?}");
+    for lines in [shown(&[], &[("TERM", "dumb")]), shown(&["--quiet"], &[])] {
+        assert!(!lines.contains('\x1b') && !lines.contains("OPEN"), "{lines:?}");
+        assert_eq!(lines.matches("\tsucceeded\t").count(), 3, "without a table each is a line: {lines:?}");
+    }
+}
+
+/// Whether a sequence sets a colour or a weight.
+fn is_coloured(text: &str) -> bool {
+    text.split("\x1b[")
+        .skip(1)
+        .any(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m'))
+}
+
+#[test]
+fn ctrl_c_ends_politely_and_the_next_run_goes_on() {
+    let sandbox = Sandbox::start(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (done, journal) = (path(&folder, "done.jsonl"), path(&folder, "open.journal"));
+    let good = sandbox.tasks(1, "fox [duration:0]").remove(0);
+    let held = sandbox.tasks(5, "fox {n} [hold:running]");
+    let arguments = ["watch", "-", "--manifest", &done, "--journal", &journal, "--interval", "20ms"];
+    let mut command = sandbox.command(&arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("imgtask starts");
+    // Kept open: the end of the list is not what ends it.
+    let mut list = child.stdin.take().expect("piped");
+    held.iter().chain([&good]).for_each(|id| writeln!(list, "{id}").expect("it reads"));
+    until("one is done and five are looked at", || {
+        manifest_lines(&fs::read_to_string(&done).unwrap_or_default()).len() == 1
+            && counted(&sandbox).values().all(|(looks, _)| *looks > 0)
+    });
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(killed.success());
+    collect(child).ends_with(130).says("5 left open, 1 succeeded");
+    drop(list);
+
+    held.iter().for_each(|id| drop(sandbox.control("POST", &format!("/tasks/{id}/finish"), "")));
+    let mut run = sandbox.command(&["watch", "--manifest", &done, "--journal", &journal, &good]);
+    run.args(FAST);
+    finish(run).ends_with(0).says("5 succeeded, 1 done before, 5 taken up from the journal");
+    let told: BTreeSet<String> = manifest_lines(&fs::read_to_string(&done).expect("a manifest")).into_iter().collect();
+    assert_eq!(told, held.iter().chain([&good]).cloned().collect());
+    let run = watch(&sandbox, &["--journal", &journal]).ends_with(0).says("nothing to do");
+    assert!(run.out.is_empty());
 }
 
 // Second runs.

@@ -109,7 +109,8 @@ impl<'a> Table<'a> {
     /// Looks and settled references a second, lately.
     fn rates(&self) -> (f64, f64) {
         let (Some(first), Some(last)) = (self.samples.front(), self.samples.back()) else { return (0.0, 0.0) };
-        let seconds = (last.0 - first.0).as_secs_f64().max(0.001);
+        // The first requests go at once; no rate is to be read from them.
+        let seconds = (last.0 - first.0).as_secs_f64().max(5.0);
         (last.1.saturating_sub(first.1) as f64 / seconds, last.2.saturating_sub(first.2) as f64 / seconds)
     }
 }
