@@ -54,22 +54,27 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// Watch many tasks, from a list that may be endless, and save their images
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Prints a line a task when it is over: id, state and each link or saved file, with tabs between; of a task
-without success its id, the state or the reason as one word, and the reason. On a terminal a live table
-shows where the tasks stand. Lines of the list that are empty or begin with # are passed over, and a task
-that is given twice is watched once.
+Prints a line a task when it is over: id, state and each link or saved file, with tabs
+between; without success id, state or reason as one word, and what was said. On a
+terminal a live table shows where the tasks stand. Empty lines of the list and those
+that begin with # are passed over; a task that is given twice is watched once.
 
-With --json an object a line: event (final, or with --progress also progress), line (its place in the
-list, null for an argument), and the members of a task that `imgtask --help` names, ref as it was given.
+With --json an object a line: event (final, with --progress also progress), line (its
+place in the list, null for an argument), and the members of a task that
+`imgtask --help` names; ref is as it was given.
 
---manifest gets an object for every task that is over: ref, id, provider, state, images (how many there
-are), files[] (index, path, media_type, extension, width, height, byte_size, sha256), failure, error,
-looked_at_ms. The next run with it leaves out what is done: tasks that failed, were cancelled, have
-expired, gave no image, or succeeded with the files that --download wants. What ended for a passing
-reason, such as a timeout or the network, is tried again. A line that a kill has torn is taken off.
+--manifest gets an object for each task that is over: ref, id, provider, state, images
+(how many there are), files[] (index, path, media_type, extension, width, height,
+byte_size, sha256), failure, error, looked_at_ms. The next run leaves out what is done:
+tasks that failed, were cancelled, have expired, gave no image, or succeeded with the
+files that --download wants. What ended for a passing reason, such as a timeout or the
+network, is tried again. A last line that a kill has torn is taken off.
 
---journal keeps the tasks that are being watched: after a crash the same command goes on with them
-first. Ctrl-C ends politely and leaves open tasks to the next run; a second Ctrl-C ends at once.
+--journal keeps the tasks that are watched: after a crash the same command goes on with
+them first. Ctrl-C ends politely and leaves open tasks to the next run; a second Ctrl-C
+ends at once. A key that the service refuses ends it, too.
+
+The gravest end gives the exit code; `imgtask --help` has the table.
 
 Examples:
   imgtask watch -p dimilinks --from ids.txt --download pictures/ --manifest done.jsonl
