@@ -1,6 +1,8 @@
 /* A client belongs to the process that created it. */
 #include "listener.h"
 
+#include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 
 static void in_the_child(imgtask_client *client, imgtask_task *task)
@@ -48,6 +50,47 @@ static void a_started_program_inherits_no_socket(void)
     CHECK(pclose(listing) == 0);
 }
 
+/* A child shares the journal's file and lock, and can end neither; nor does it hold the lock longer than the parent wants it. */
+static void a_journal_belongs_to_the_parent(void)
+{
+    imgtask_client_options options = options_for("dimilinks", setting("URL", "dimilinks"), setting("KEY", "dimilinks"));
+    imgtask_client *client, *second = NULL;
+    int lives[2], status = 0, unread = 0;
+    char byte;
+    pid_t child;
+    remove("forking.journal");
+    options.journal_path = "forking.journal";
+    client = client_with(&options);
+    CHECK(pipe(lives) == 0);
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        close(lives[1]);
+        CHECK_REFUSED(imgtask_client_forget(client, "img_1", &error), IMGTASK_STATUS_WRONG_PROCESS, "process");
+        imgtask_client_free(client);
+        CHECK_REFUSED(imgtask_client_create(&options, &second, &error), IMGTASK_STATUS_JOURNAL, "in use");
+        /* Until the parent has done. */
+        CHECK(read(lives[0], &byte, 1) == 1 && read(lives[0], &byte, 1) == 0);
+        _exit(0);
+    }
+    close(lives[0]);
+    CHECK_REFUSED(imgtask_client_create(&options, &second, &error), IMGTASK_STATUS_JOURNAL, "in use");
+    /* The child reads when it has tried. */
+    CHECK(write(lives[1], "x", 1) == 1);
+    while (ioctl(lives[1], FIONREAD, &unread) == 0 && unread > 0) {
+        CHECK(waitpid(child, &status, WNOHANG) == 0);
+        usleep(1000);
+    }
+    CHECK_REFUSED(imgtask_client_create(&options, &second, &error), IMGTASK_STATUS_JOURNAL, "in use");
+    imgtask_client_free(client);
+    client = client_with(&options);
+    CHECK(kill(child, 0) == 0);
+    close(lives[1]);
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK_REFUSED(imgtask_client_create(&options, &second, &error), IMGTASK_STATUS_JOURNAL, "in use");
+    imgtask_client_free(client);
+}
+
 int main(void)
 {
     imgtask_client *client = sandbox_client("dimilinks");
@@ -76,5 +119,6 @@ int main(void)
     imgtask_task_free(seen);
     imgtask_task_free(task);
     imgtask_client_free(client);
+    a_journal_belongs_to_the_parent();
     return done();
 }
