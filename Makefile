@@ -25,7 +25,7 @@ help: ## what there is
 demo: tool ## submit, wait and download at every provider of the sandbox
 	@$(BUILD)/bin/imgtask demo --out imgtask-demo
 
-test: tool lib ## all tests: Rust, C, Python, examples
+test: tool lib ## all tests: Rust, C, Python, Lua, examples, games
 	@bash tests/run.sh
 
 .PHONY: tool
@@ -51,15 +51,20 @@ ln -sf libimgtask.so.$(ABI) $(1)/libimgtask.so
 cp $(TARGET)/release-static/libimgtask.a $(1)/libimgtask.a
 endef
 
-header: ## include/imgtask.h and abi/symbols.txt from the sources
+header: ## include/imgtask.h, abi/symbols.txt and the bindings' declarations from the sources
 	@bash abi/header.sh
 
-examples: lib ## the C examples, into build/examples
+examples: lib ## the C examples, into build/examples; that of SDL2 where it is installed
 	@mkdir -p $(BUILD)/examples
-	@for source in examples/c/*.c; do \
-	  $(CC) -std=c11 -O2 -Wall -Wextra -Werror -Iinclude $$source -o $(BUILD)/examples/$$(basename $$source .c) \
-	    -L$(BUILD)/lib -limgtask -Wl,-rpath,'$$ORIGIN/../lib' || exit 1; \
-	done
+	@for source in examples/c/*.c; do $(call example,$$source,) || exit 1; done
+	@if pkg-config --exists sdl2 SDL2_image 2>/dev/null; then \
+	  $(call example,examples/sdl2/frame_loop.c,$$(pkg-config --cflags --libs sdl2 SDL2_image)); \
+	else echo "left out, not installed: examples/sdl2 needs pkg-config, sdl2 and SDL2_image (libsdl2-dev, libsdl2-image-dev)"; fi
+
+define example
+$(CC) -std=c11 -O2 -Wall -Wextra -Werror -Iinclude $(1) -o $(BUILD)/examples/$$(basename $(1) .c) \
+  -L$(BUILD)/lib -limgtask -Wl,-rpath,'$$ORIGIN/../lib' $(2)
+endef
 
 bench: lib ## cost of a fetch beside libcurl and a raw socket, of reading a body, and of many tasks
 	@$(PYTHON) benches/run.py

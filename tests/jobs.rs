@@ -86,6 +86,21 @@ fn a_job_that_is_stopped_gets_its_one_final_event() {
 }
 
 #[test]
+#[cfg(feature = "journal")]
+fn a_client_that_was_closed_leaves_its_journal_to_the_next_at_once() {
+    let server = service();
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = Options { journal_path: Some(folder.path().join("journal")), ..paced(&server) };
+    // The last thread to leave may be anywhere on its way out.
+    for round in 0..200 {
+        let client = Client::create(&options).unwrap_or_else(|error| panic!("round {round}: {error}"));
+        let _ = client.start(Job::reference("img_1", Goal::Looked)).expect("accepted");
+        assert!(client.close(SOON));
+        let _ = next(&client);
+    }
+}
+
+#[test]
 fn close_ends_a_thousand_jobs_and_calls_in_flight_within_a_second() {
     let server = Server::start(|_, _| {
         std::thread::sleep(Duration::from_secs(5));

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every test: Rust, the C ABI, C programs, Python, the examples. `make test` calls it when library and command are built.
+# Every test: Rust, the C ABI, C programs, Python, Lua, the examples, and games in their engines. `make test` calls it when library and command are built.
 # Ends with one line, "N passed, N failed", and fails when anything did.
 set -u
 cd "$(dirname "$0")/.."
@@ -32,11 +32,12 @@ step() { # a name, a time limit in seconds, a command
   count "$log/$name"
 }
 
-missing=
-for tool in valgrind luajit clang c++; do
-  command -v "$tool" >/dev/null || missing="$missing $tool"
+missing=()
+for tool in valgrind luajit clang c++ love Xvfb pkg-config; do
+  command -v "$tool" >/dev/null || missing+=("$tool")
 done
-[ -z "$missing" ] || echo "  left out, not installed:$missing"
+pkg-config --exists sdl2 SDL2_image 2>/dev/null || missing+=(SDL2)
+[ ${#missing[@]} -eq 0 ] || echo "  left out, not installed: ${#missing[@]} (${missing[*]})"
 
 export IMGTASK_LIB_DIR=$PWD/build/lib IMGTASK_LIBRARY=$PWD/build/lib/libimgtask.so IMGTASK_COMMAND=$PWD/build/bin/imgtask
 step rust 1500 "${CARGO:-cargo}" test --quiet --no-fail-fast --features cli,header -- --show-output
@@ -49,6 +50,10 @@ step memory 300 "${CARGO:-cargo}" test --quiet --features cli,header --lib -- --
 step watch 900 "${CARGO:-cargo}" test --quiet --features cli,header --test watch -- --ignored fifty_thousand
 step python 600 env PYTHONPATH=bindings/python "${PYTHON:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python
 
+# Games on two cores: side by side, but not all at once.
+step hosts 600 "${CARGO:-cargo}" test --quiet --features cli,header --test hosts -- --ignored --show-output --test-threads=3
+sed -n 's/^\([a-z0-9-]*: [0-9]* frames in .*\)/    \1/p' "$log/hosts"
+
 # The keys that tests and sandbox use, and the queries of signed links: in no output of any test, also of those that pass.
 leaks() {
   local secret='sk-[A-Za-z]*-(sandbox|[0-9a-f]{4,})|canary[-_0-9]|[?&](sig|exp)=[0-9A-Za-z%]'
@@ -58,7 +63,7 @@ leaks() {
   ! grep -aiEn "$secret" "$@"
 }
 export -f leaks
-step secrets 60 bash -c 'leaks "$@"' leaks "$log"/rust "$log"/lean "$log"/shipped "$log"/watch "$log"/python
+step secrets 60 bash -c 'leaks "$@"' leaks "$log"/rust "$log"/lean "$log"/shipped "$log"/watch "$log"/python "$log"/hosts
 
 # A step that broke without a failed test to show for it counts as one.
 [ "$broken" -gt 0 ] && [ "$failed" -eq 0 ] && failed=$broken
