@@ -360,38 +360,37 @@ impl Schedule {
         backlogged
     }
 
-    /// Chooses the next few of the backlog: those that would else wait for longer than two sweeps, then the first looks, then
-    /// those most likely done.
+    /// Chooses the next few of the backlog: those that would else wait for longer than two sweeps; otherwise the first looks
+    /// at foreign tasks, and then those most likely done.
     fn rank(&mut self, now_ms: u64, durations: &Durations) {
-        /// Before every likelihood, and still in their order: every count up to this is a number of its own.
+        /// Before every likelihood, and still in their order: whole numbers up to this are exact.
         const FIRST: f32 = -((1 << 24) as f32);
         let backlog = self.queues.len(FIRSTS) + self.queues.len(DUES);
         let few = backlog.div_ceil(ROUND_SHARE);
         self.ranks.clear();
         grow(&mut self.ranks, backlog);
+        let waited = |key: u32| self.looks.wrapping_sub(self.entries[key as usize].ticket) as usize;
         let mut forced = 0;
-        for (place, key) in self.queues.iter(DUES).enumerate() {
-            let entry = &self.entries[key as usize];
-            let waited = self.looks.wrapping_sub(entry.ticket) as usize;
+        let (mut firsts, mut dues) = (self.queues.iter(FIRSTS).peekable(), self.queues.iter(DUES).peekable());
+        // Both at once, those that wait the longest before the others.
+        for place in 0..backlog {
+            let (first, due) = (firsts.peek().map(|key| waited(*key)), dues.peek().map(|key| waited(*key)));
+            let Some(key) = (if first >= due { firsts.next() } else { dues.next() }) else { break };
             // Those before it would go first, with one look each.
-            if waited + place + few >= 2 * self.waiting {
+            if waited(key) + place + few >= 2 * self.waiting {
                 forced = place + 1;
             }
-            self.ranks.push((entry.watch.pending(now_ms, durations, entry.model), key));
+            let entry = &self.entries[key as usize];
+            // Of a foreign task nothing is known before its first look; it may be long done.
+            let unknown = first >= due && !entry.watch.age_known();
+            let rank = if unknown { FIRST + place as f32 } else { entry.watch.pending(now_ms, durations, entry.model) };
+            self.ranks.push((rank, key));
         }
         if forced > 0 {
             self.ranks.truncate(forced.min(few));
         } else {
-            for (place, key) in self.queues.iter(FIRSTS).enumerate() {
-                let entry = &self.entries[key as usize];
-                // Nothing is known of a task of unknown age; it may be long done.
-                let known = entry.watch.age_known();
-                let pending =
-                    if known { entry.watch.pending(now_ms, durations, entry.model) } else { FIRST + place as f32 };
-                self.ranks.push((pending, key));
-            }
             let order = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
-            if few < self.ranks.len() {
+            if few < backlog {
                 self.ranks.select_nth_unstable_by(few, order);
                 self.ranks.truncate(few);
             }

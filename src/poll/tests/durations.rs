@@ -34,11 +34,16 @@ fn below_sixteen_completions_the_own_intervals_hold_exactly() {
 
 #[test]
 fn a_pace_that_the_user_set_is_not_changed_by_what_is_learned() {
-    let timing = dimilinks().paced(1_500, 1_000);
-    let (durations, model) = taught(&timing, 500, 1);
-    let spacing = Spacing { timing: &timing, learned: Some((&durations, model)) };
-    assert_eq!((spacing.first_ms(), spacing.interval_ms(60_000, true)), (1_500, 1_500));
-    assert_eq!(spacing.interval_ms(60_000, false), 1_500);
+    for timing in [dimilinks().paced(1_500, 1_000), Timing { paced: true, ..dimilinks() }] {
+        let (durations, model) = taught(&timing, 500, 1);
+        let spacing = Spacing { timing: &timing, learned: Some((&durations, model)) };
+        assert_eq!(spacing.first_ms(), timing.first_look_ms);
+        for age in (0..600_000).step_by(5_000) {
+            for age_known in [true, false] {
+                assert_eq!(spacing.interval_ms(age, age_known), timing.interval_ms(age));
+            }
+        }
+    }
 }
 
 #[test]
@@ -125,6 +130,17 @@ fn a_service_of_two_speeds_does_not_break_the_rule() {
     // Half of the tasks finish around either age: there it may not be blind.
     assert!(spacing.first_ms() <= 6_000, "{}", spacing.first_ms());
     assert!(spacing.interval_ms(200_000, true) <= 20_000);
+}
+
+#[test]
+fn a_task_far_beyond_the_usual_is_not_looked_at_as_if_it_were_about_to_finish() {
+    let timing = timing(1_000, &[(0, 5_000), (600_000, 60_000)], 1_000);
+    let mut durations = Durations::new(&timing);
+    let model = durations.model("m");
+    (0..200).for_each(|n| durations.learn(model, 58_000 + 20 * n));
+    let spacing = Spacing { timing: &timing, learned: Some((&durations, model)) };
+    let intervals = [57_000, 120_000, 180_000, 600_000].map(|age| spacing.interval_ms(age, true));
+    assert!(intervals[0] < 2_000 && intervals[1..].iter().all(|interval| *interval > 2_000), "{intervals:?}");
 }
 
 #[test]
