@@ -48,6 +48,8 @@ step shipped 600 "${CARGO:-cargo}" test --quiet --features cli,header --test abi
 step memory 300 "${CARGO:-cargo}" test --quiet --features cli,header --lib -- --ignored --test-threads=1 a_body_of_14_megabytes a_million_objects
 # Fifty thousand tasks through `imgtask watch`, killed halfway: minutes, and both processors.
 step watch 900 "${CARGO:-cargo}" test --quiet --features cli,header --test watch -- --ignored fifty_thousand
+# A host that is killed 200 times at random moments, and at every step of several orders.
+step crash 900 "${CARGO:-cargo}" test --quiet --features cli,header --test crash -- --ignored --show-output
 step python 600 env PYTHONPATH=bindings/python "${PYTHON:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python
 
 # Games on two cores: side by side, but not all at once.
@@ -63,7 +65,7 @@ leaks() {
   ! grep -aiEn "$secret" "$@"
 }
 export -f leaks
-step secrets 60 bash -c 'leaks "$@"' leaks "$log"/rust "$log"/lean "$log"/shipped "$log"/watch "$log"/python "$log"/hosts
+step secrets 60 bash -c 'leaks "$@"' leaks "$log"/rust "$log"/lean "$log"/shipped "$log"/watch "$log"/crash "$log"/python "$log"/hosts
 
 # A step that broke without a failed test to show for it counts as one.
 [ "$broken" -gt 0 ] && [ "$failed" -eq 0 ] && failed=$broken
