@@ -197,7 +197,7 @@ impl Client {
     /// brings nothing.
     ///
     /// # Errors
-    /// `Journal` without a journal, or when it cannot be read; `Closed`; `Resource`.
+    /// `Journal` without a journal, or when it cannot be read; `Unsupported` in a build without journal; `Closed`; `Resource`.
     pub fn resume(&self, progress: bool) -> Result<usize> {
         self.resume_with(progress, &mut |_, _| true)
     }
@@ -214,7 +214,7 @@ impl Client {
     /// Drops a task from the journal: it does not come back. Waits for the disk.
     ///
     /// # Errors
-    /// `NotFound` when the journal has no such task; `InvalidArgument`; `Journal`.
+    /// `NotFound` when the journal has no such task; `InvalidArgument`; `Journal`; `Unsupported` in a build without journal.
     pub fn forget(&self, task_ref: &str) -> Result<()> {
         self.fleet.forget(task_ref)
     }

@@ -227,10 +227,15 @@ fn a_final_event_that_was_not_acknowledged_comes_again_and_one_that_was_does_not
     let (server, place) = (service(&finished), Place::new());
     let client = place.client(&server);
     client.start(order("a", Goal::Finished)).expect("accepted");
-    let mut event = last(&client);
+    let mut a = last(&client);
+    // The commits of this one would take along whatever waits.
+    client.start(order("b", Goal::Submitted)).expect("accepted");
+    let mut b = last(&client);
+    place.until_it_brings_back(&server, 2);
+    b.acknowledge();
     place.until_it_brings_back(&server, 1);
     // Nothing else is at work: the one thing left to do is to write this.
-    event.acknowledge();
+    a.acknowledge();
     place.until_it_brings_back(&server, 0);
 }
 

@@ -42,7 +42,7 @@ pkg-config --exists sdl2 SDL2_image 2>/dev/null || missing+=(SDL2)
 export IMGTASK_LIB_DIR=$PWD/build/lib IMGTASK_LIBRARY=$PWD/build/lib/libimgtask.so IMGTASK_COMMAND=$PWD/build/bin/imgtask
 step rust 1500 "${CARGO:-cargo}" test --quiet --no-fail-fast --features cli,header -- --show-output
 # What a feature that is off answers.
-step lean 600 "${CARGO:-cargo}" test --quiet --lib journal::off
+step lean 600 "${CARGO:-cargo}" test --quiet --lib --test lean -- journal::off a_build_without
 step shipped 600 "${CARGO:-cargo}" test --quiet --features cli,header --test abi -- --ignored shipped
 # What reading costs in memory is told by the whole process: one test at a time, and no other.
 step memory 300 "${CARGO:-cargo}" test --quiet --features cli,header --lib -- --ignored --test-threads=1 a_body_of_14_megabytes a_million_objects

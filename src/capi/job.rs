@@ -118,7 +118,8 @@ pub unsafe extern "C" fn imgtask_client_stop(client: *mut imgtask_client, op: u6
 /// @param flags      0 or IMGTASK_FLAG_PROGRESS: progress events for all of them, also where the job had not asked for them.
 /// @param out_count  receives how many came back, 0 on failure. May be NULL.
 /// @param error      receives why, or NULL.
-/// @return OK; JOURNAL without a journal, or when it cannot be read; UNSUPPORTED for another flag; RESOURCE; CLOSED;
+/// @return OK; JOURNAL without a journal, or when it cannot be read; UNSUPPORTED for another flag and in a build without journal;
+///         RESOURCE; CLOSED;
 ///         NULL_ARGUMENT; WRONG_PROCESS; BUSY.
 ///
 /// Reads the journal on the calling thread.
@@ -151,7 +152,8 @@ pub unsafe extern "C" fn imgtask_client_resume(
 /// @param client    the client, with a journal_path.
 /// @param task_ref  as for imgtask_client_fetch.
 /// @param error     receives why, or NULL.
-/// @return OK; NOT_FOUND when the journal holds no such task; JOURNAL; INVALID_ARGUMENT; INVALID_UTF8; NULL_ARGUMENT;
+/// @return OK; NOT_FOUND when the journal holds no such task; JOURNAL; UNSUPPORTED in a build without journal;
+///         INVALID_ARGUMENT; INVALID_UTF8; NULL_ARGUMENT;
 ///         WRONG_PROCESS; BUSY.
 ///
 /// Waits for the disk.

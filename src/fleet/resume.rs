@@ -102,9 +102,10 @@ impl Fleet {
 
 impl Shared {
     fn journal(&self) -> Result<&Arc<Journal>> {
-        self.journal
-            .as_ref()
-            .ok_or_else(|| Error::new(Status::Journal, "the client has no journal: set its journal path"))
+        self.journal.as_ref().ok_or_else(|| match cfg!(feature = "journal") {
+            true => Error::new(Status::Journal, "the client has no journal: set its journal path"),
+            false => Error::new(Status::Unsupported, "this build has no journal: build it with the feature `journal`"),
+        })
     }
 
     fn provider(&self) -> &str {
@@ -283,4 +284,87 @@ pub(super) fn lasting(path: PathBuf) -> Result<PathBuf> {
 
 fn wall_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::api::Api;
+    use crate::options::{Options, Setup};
+    use crate::poll::{Answer, End, Seen, Turn};
+
+    const SECOND: i64 = 1_000;
+
+    fn fleet() -> Fleet {
+        let options = Options { provider: "dimilinks".into(), api_key: Some("k".into()), ..Options::default() };
+        Fleet::new(Arc::new(Api::new(Setup::new(&options).expect("a setup")).expect("an api"))).expect("a fleet")
+    }
+
+    fn entry(submitted_at_ms: i64) -> Entry {
+        Entry {
+            provider: "dimilinks".into(),
+            task_ref: "img_1".into(),
+            goal: Goal::Finished as u32,
+            submitted_at_ms,
+            ..Entry::default()
+        }
+    }
+
+    /// When the first look at a task that came back is due, from now on, and what "not found" comes to then.
+    fn first_look(submitted_at_ms: i64) -> (u64, Option<End>) {
+        let fleet = fleet();
+        let shared = &fleet.shared;
+        let slot = shared.slot_of_entry(EntryId::default(), entry(submitted_at_ms), false).expect("a job");
+        let mut state = shared.lock();
+        let now_ms = shared.api.entrance.clock.now_ms();
+        shared.bring_back(&mut state, slot);
+        let mut pace = shared.api.entrance.pace();
+        let mut at_ms = now_ms;
+        let (key, pass) = loop {
+            match state.schedule.next(at_ms, &mut pace, true, true) {
+                Turn::Look { key, pass, .. } => break (key, pass),
+                Turn::Rest { until_ms: Some(until_ms) } => at_ms = until_ms,
+                turn => panic!("{turn:?}"),
+            }
+        };
+        pace.gate.answered(pass, at_ms, Answer::Fine);
+        (at_ms - now_ms, state.schedule.after(key, Seen::NotFound, at_ms, &mut pace, 20))
+    }
+
+    #[test]
+    fn a_task_of_our_own_that_is_minutes_old_is_looked_at_at_once_and_not_forgiven_to_be_unknown() {
+        assert_eq!(first_look(wall_ms() - 300 * SECOND), (0, Some(End::NotFound)));
+        // Older than any clock of a client reaches back.
+        assert_eq!(first_look(wall_ms() - 100 * 24 * 3600 * SECOND), (0, Some(End::NotFound)));
+        assert_eq!(first_look(1), (0, Some(End::NotFound)));
+    }
+
+    #[test]
+    fn a_task_that_was_submitted_just_before_the_restart_is_as_young_as_it_is() {
+        let (after_ms, end) = first_look(wall_ms() - SECOND);
+        assert!(
+            (1_000..=2_000).contains(&after_ms),
+            "the first look comes 3 s after the submit, not {after_ms} ms from now"
+        );
+        assert_eq!(end, None, "so soon it may be unknown yet");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_delays_the_first_look_no_longer_than_for_a_new_task() {
+        let (after_ms, _) = first_look(wall_ms() + 3_600 * SECOND);
+        assert!(after_ms <= 3_000, "{after_ms}");
+    }
+
+    #[test]
+    fn a_task_of_somebody_else_is_looked_at_at_once() {
+        assert_eq!(first_look(0), (0, Some(End::NotFound)));
+    }
+
+    #[test]
+    fn an_entry_of_a_later_version_is_left_alone() {
+        let later = Entry { goal: 77, ..entry(0) };
+        assert!(fleet().shared.slot_of_entry(EntryId::default(), later, false).is_none());
+    }
 }

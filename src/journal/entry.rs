@@ -26,6 +26,7 @@ pub(crate) struct Entry {
 
 /// Names an entry within its journal, also after a restart. Later entries have greater numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(Default))]
 pub(crate) struct EntryId(pub(super) u64);
 
 /// A reference without what may be a secret: user name, query, fragment.
