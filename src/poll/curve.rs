@@ -159,7 +159,8 @@ impl Curve {
         let (floor, longest) = (floor_ms as f32, longest_ms.max(floor_ms) as f32);
         // In milliseconds: from a price that nobody would wait for to one that nobody would pay.
         let (mut low, mut high) = (1e-3_f32, 1e7_f32);
-        for _ in 0..24 {
+        // To a thousandth.
+        for _ in 0..15 {
             let middle = (low * high).sqrt();
             // Not `clamp`, whose panic would bring all that writes a float.
             let looks = self.looks(|hazard, _| (2.0 * middle / hazard.max(1e-20)).sqrt().max(floor).min(longest));
