@@ -48,6 +48,8 @@ pub(crate) struct Api {
     key: RwLock<Arc<Key>>,
     /// How far the service's clock is ahead of ours, milliseconds: links expire by its clock.
     ahead_ms: AtomicI64,
+    /// The time of day, as written, by which the clock was set last.
+    told_time: AtomicU64,
     /// The poll path that answered last: some services moved theirs.
     poll_path: AtomicUsize,
     /// The unknown status words that the log was told of.
@@ -88,6 +90,7 @@ impl Api {
             counters: Counters::default(),
             key: RwLock::new(Arc::new(Key::new(&setup.dialect, &setup.key)?)),
             ahead_ms: AtomicI64::new(0),
+            told_time: AtomicU64::new(0),
             poll_path: AtomicUsize::new(0),
             told_words: Mutex::default(),
             setup,
@@ -231,7 +234,11 @@ impl Api {
     /// Learns the service's time where its links have an end.
     fn set_clock(&self, date: Option<HttpDate>, task: &Task) {
         if task.images.iter().any(|image| image.expires_at > 0)
-            && let Some(date) = date.as_ref().and_then(|date| std::str::from_utf8(date).ok())
+            && let Some(date) = date.as_ref()
+            && let Ok(time_of_day) = date[17..25].try_into().map(u64::from_ne_bytes)
+            // Looks come many a second, and to read a date costs a thousand instructions.
+            && self.told_time.swap(time_of_day, Relaxed) != time_of_day
+            && let Ok(date) = std::str::from_utf8(date)
             && let Some(date) =
                 httpdate::parse_http_date(date).ok().and_then(|date| date.duration_since(UNIX_EPOCH).ok())
         {

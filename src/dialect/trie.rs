@@ -2,7 +2,6 @@
 //!
 //! Pointers with `*` are turned into plain states when a dialect is compiled, so that a walk follows one state at a time.
 
-use std::collections::HashMap;
 use std::num::NonZeroU16;
 
 use super::pointer::Step;
@@ -146,9 +145,9 @@ impl Builder {
         if self.nodes.len() > MAX_STATES {
             return None;
         }
-        let mut sets = Sets { sets: vec![vec![0]], numbers: HashMap::new() };
+        let mut sets = Sets(vec![vec![0]]);
         let mut states = Vec::new();
-        while let Some(set) = sets.sets.get(states.len()).cloned() {
+        while let Some(set) = sets.0.get(states.len()).cloned() {
             let nodes: Vec<&Node> = set.iter().map(|node| &self.nodes[*node]).collect();
             let any: Vec<usize> = nodes.iter().filter_map(|node| node.any).collect();
             let each: Vec<usize> = nodes.iter().filter_map(|node| node.each).chain(any.iter().copied()).collect();
@@ -178,26 +177,21 @@ impl Builder {
 }
 
 /// Sets of nodes, numbered as they are met.
-struct Sets {
-    sets: Vec<Vec<usize>>,
-    numbers: HashMap<Vec<usize>, u16>,
-}
+struct Sets(Vec<Vec<usize>>);
 
 impl Sets {
     /// The state that stands for the set.
     fn goal(&mut self, mut set: Vec<usize>) -> Option<Goal> {
         set.sort_unstable();
-        let fresh = self.sets.len();
-        let number = match self.numbers.get(&set) {
-            Some(known) => *known,
-            None if fresh == MAX_STATES => return None,
+        let number = match self.0.iter().position(|known| *known == set) {
+            Some(known) => known,
+            None if self.0.len() == MAX_STATES => return None,
             None => {
-                self.numbers.insert(set.clone(), fresh as u16);
-                self.sets.push(set);
-                fresh as u16
+                self.0.push(set);
+                self.0.len() - 1
             }
         };
-        NonZeroU16::new(number)
+        NonZeroU16::new(number as u16)
     }
 }
 

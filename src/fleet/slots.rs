@@ -172,9 +172,9 @@ impl Slots {
 
     /// The places of all jobs, in the order in which they were accepted.
     pub(super) fn keys(&self) -> Vec<Key> {
-        let mut all: Vec<(u64, Key)> = self.by_op.iter().map(|(op, key)| (*op, *key)).collect();
-        all.sort_unstable();
-        all.into_iter().map(|(_, key)| key).collect()
+        let mut ops: Vec<u64> = self.by_op.keys().copied().collect();
+        ops.sort_unstable();
+        ops.into_iter().filter_map(|op| self.key_of(op)).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -65,7 +65,8 @@ pub(crate) struct Schedule {
     looks: u32,
     /// The best of the last ranking, worst first.
     round: Vec<u32>,
-    ranks: Vec<(f32, u32)>,
+    /// [`ranked`] places.
+    ranks: Vec<u64>,
     /// What a look is expected to take.
     allowance_ms: u64,
     /// For comparison: all looks in the order in which they are due.
@@ -384,21 +385,20 @@ impl Schedule {
             // Of a foreign task nothing is known before its first look; it may be long done.
             let unknown = first >= due && !entry.watch.age_known();
             let rank = if unknown { FIRST + place as f32 } else { entry.watch.pending(now_ms, durations, entry.model) };
-            self.ranks.push((rank, key));
+            self.ranks.push(ranked(rank, key));
         }
         if forced > 0 {
             self.ranks.truncate(forced.min(few));
         } else {
-            let order = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
             if few < backlog {
-                self.ranks.select_nth_unstable_by(few, order);
+                self.ranks.select_nth_unstable(few);
                 self.ranks.truncate(few);
             }
-            self.ranks.sort_unstable_by(order);
+            self.ranks.sort_unstable();
         }
         self.round.clear();
         grow(&mut self.round, few);
-        self.round.extend(self.ranks.iter().rev().map(|(_, key)| *key));
+        self.round.extend(self.ranks.iter().rev().map(|rank| *rank as u32));
     }
 
     #[cfg(test)]
@@ -406,7 +406,15 @@ impl Schedule {
         self.entries.capacity() * size_of::<Entry>()
             + self.alarms.bytes()
             + self.queues.bytes()
-            + self.ranks.capacity() * size_of::<(f32, u32)>()
+            + self.ranks.capacity() * size_of::<u64>()
             + self.round.capacity() * size_of::<u32>()
     }
+}
+
+/// A place among the pending ones as one number: ordered by `pending`, then by the key, which is its lower half. The library
+/// sorts such numbers anyway, and sorting anything else would be 14 KB more.
+pub(super) fn ranked(pending: f32, key: u32) -> u64 {
+    let bits = pending.to_bits();
+    let ordered = if pending.is_sign_negative() { !bits } else { bits | 1 << 31 };
+    u64::from(ordered) << 32 | u64::from(key)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::service::{dimilinks, duration_ms, lemondata, timing};
 use super::world::{Arrivals, World};
+use crate::poll::schedule::ranked;
 use crate::poll::{
     Answer, Durations, End, Gate, Jitter, Limit, Model, Pace, Pass, Schedule, Seen, Start, Timing, Turn,
 };
@@ -539,4 +540,22 @@ fn slow_answers_and_429s_of_others_lose_no_task() {
     let figures = &world.figures;
     assert_eq!(figures.delays_ms.len(), figures.tasks);
     assert!(figures.refused > 0 && figures.refused * 100 < figures.requests, "{figures:?}");
+}
+
+#[test]
+fn ranks_are_ordered_by_what_is_pending_and_then_by_the_key() {
+    let order = [
+        (f32::NEG_INFINITY, 0),
+        (-2.0, 5),
+        (-1.5, 4),
+        (-0.0, 9),
+        (0.0, 3),
+        (1e-9, 2),
+        (1e-9, 7),
+        (0.7, u32::MAX),
+        (3.0, 1),
+    ];
+    let ranks: Vec<u64> = order.iter().map(|(pending, key)| ranked(*pending, *key)).collect();
+    assert!(ranks.is_sorted_by(|a, b| a < b), "{ranks:x?}");
+    assert!(ranks.iter().zip(order).all(|(rank, (_, key))| *rank as u32 == key));
 }
