@@ -389,6 +389,20 @@ fn a_job_that_was_stopped_is_over_and_one_that_a_close_ended_is_not() {
 }
 
 #[test]
+fn a_job_that_was_stopped_just_before_the_close_is_over_too() {
+    let (server, place) = (Server::start(|_, _| Answer::Silence), Place::new());
+    let client = place.client(&server);
+    let ops: Vec<u64> =
+        (0..6).map(|n| client.start(Job::reference(format!("img_{n}"), Goal::Finished)).expect("accepted")).collect();
+    until_asked(&server, "GET", ops.len());
+    ops.iter().for_each(|op| client.stop(*op).expect("known"));
+    client.close(SOON);
+    ops.iter().for_each(|_| last(&client).acknowledge());
+    drop(client);
+    assert_eq!(place.client(&server).resume(false).expect("reads"), 0);
+}
+
+#[test]
 fn an_end_short_of_the_goal_that_was_acknowledged_does_not_come_back() {
     let place = Place::new();
     let server = Server::start(|asked, _| match asked.path.as_str() {
@@ -649,4 +663,59 @@ fn what_a_host_knows_to_be_done_is_dropped_and_not_taken_up() {
     assert_eq!((event.kind, event.label.as_str()), (EventKind::Resumed, "open"));
     drop(client);
     later.until_it_brings_back(&server, 1);
+}
+
+#[test]
+#[ignore = "a measure, for an optimised build"]
+fn what_a_journal_costs() {
+    const SUBMITS: usize = 2_000;
+    const TASKS: usize = 50_000;
+    let server = pending_service();
+    let ids = AtomicUsize::new(0);
+    let taker = Server::start(move |asked, _| match asked.method.as_str() {
+        "POST" => {
+            let n = ids.fetch_add(1, Ordering::Relaxed);
+            json(&format!(r#"{{"created":1777080000,"task_id":"img_{n:024x}","data":[]}}"#))
+        }
+        _ => json(&dimilinks("queued")),
+    });
+    let place = Place::new();
+    let told = |options: Options| Options { max_requests_per_minute: 6_000_000, log_level: LogLevel::Off, ..options };
+    for journal_path in [None, Some(place.journal())] {
+        let options = Options { journal_path, ..told(place.options(&taker)) };
+        let client = Client::create(&options).expect("a client");
+        let started = Instant::now();
+        for n in 0..SUBMITS {
+            client.start(order(&format!("order-{n}"), Goal::Submitted)).expect("accepted");
+        }
+        for _ in 0..SUBMITS {
+            assert_eq!(last(&client).status(), Status::Ok);
+        }
+        let took = started.elapsed();
+        let what = if options.journal_path.is_some() { "with a journal" } else { "without" };
+        println!("{SUBMITS} submits {what}: {:.0} a second", SUBMITS as f64 / took.as_secs_f64());
+    }
+    let bytes = fs::metadata(place.journal()).expect("a file").len();
+    println!("{SUBMITS} entries: {bytes} bytes on the disk, {} each", bytes / SUBMITS as u64);
+
+    let place = Place::new();
+    let client = Client::create(&told(place.options(&server))).expect("a client");
+    let started = Instant::now();
+    for n in 0..TASKS {
+        let job = Job { label: format!("order-{n}"), ..Job::reference(format!("img_{n:024x}"), Goal::Finished) };
+        client.start(job).expect("accepted");
+    }
+    println!("{TASKS} started in {:?}", started.elapsed());
+    let started = Instant::now();
+    client.close(SOON);
+    println!("closed in {:?}", started.elapsed());
+    drop(client);
+    let bytes = fs::metadata(place.journal()).expect("a file").len();
+    println!("{TASKS} entries: {bytes} bytes on the disk, {} each", bytes / TASKS as u64);
+    let started = Instant::now();
+    let client = Client::create(&told(place.options(&server))).expect("a client");
+    println!("opened in {:?}", started.elapsed());
+    let started = Instant::now();
+    assert_eq!(client.resume(false).expect("reads"), TASKS);
+    println!("resumed in {:?}", started.elapsed());
 }

@@ -56,6 +56,7 @@ pub(super) struct Rest {
     label: Text,
     /// With its receipt for the journal, which clearing gives back.
     event: Option<Box<Event>>,
+    forks: u32,
 }
 
 impl Handle for Rest {
@@ -107,8 +108,9 @@ pub unsafe extern "C" fn imgtask_client_next_event(
 /// @param event  an event that imgtask_client_next_event filled, or one that is zero but for its struct_size, or NULL. Good to be
 ///               filled again.
 ///
-/// Never waits for the disk: the journal is written within a quarter of a second, and by imgtask_client_close and
-/// imgtask_client_free. Also in the log sink, and after its client was freed; the journal is then told no more.
+/// Never waits for the disk: the journal is written by the library's threads, within a quarter of a second when one is free, and by
+/// imgtask_client_close and imgtask_client_free. Also in the log sink, and after its client was freed or in a child after a fork; the
+/// journal is then told no more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn imgtask_event_clear(event: *mut imgtask_event) {
     if event.is_null() {
@@ -126,6 +128,8 @@ pub unsafe extern "C" fn imgtask_event_clear(event: *mut imgtask_event) {
             if let Some(rest) = handle::take(held.internal.cast::<Rest>())
                 && let Some(mut event) = rest.event
                 && held.keep_in_journal == 0
+                // The journal is the parent's, and its locks may be held by threads that a child does not have.
+                && rest.forks == process::forks()
             {
                 event.acknowledge();
             }
@@ -195,7 +199,8 @@ fn keep(mut event: Event) -> (*const c_char, *mut c_void) {
     let mut text = Arena::with_room(event.label.len(), 1);
     let label = text.keep(&event.label);
     event.error = None;
-    let rest = Box::new(Rest { text, label, event: wanted.then(|| Box::new(event)) });
+    let event = wanted.then(|| Box::new(event));
+    let rest = Box::new(Rest { text, label, event, forks: process::forks() });
     let lent = rest.text.lend(rest.label);
     (lent, give::<Rest>(rest).cast())
 }

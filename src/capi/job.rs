@@ -31,7 +31,8 @@ pub struct imgtask_job {
     /// Begin with a task as it was seen; a final one is downloaded without another look. May be freed after the call.
     pub task: *const imgtask_task,
     /// IMGTASK_GOAL_FILE: where the image goes, in UTF-8 on every system. "{id}", "{index}" and "{ext}" are filled in: the task's
-    /// id as a safe name, the image's place, the extension of the type that the bytes have. The folder must exist.
+    /// id as a safe name, the image's place, the extension of the type that the bytes have. The folder must exist. A job that the
+    /// journal brings back writes to the same place, also when the program was started in another folder.
     pub path: *const c_char,
     /// Your name for it, at most 256 bytes. Comes back with every event, and from the journal after a restart.
     pub label: *const c_char,
@@ -102,17 +103,17 @@ pub unsafe extern "C" fn imgtask_client_stop(client: *mut imgtask_client, op: u6
     unsafe { guard_client(client, Out::nowhere(), |client| client.core.stop(op)) }
 }
 
-/// Takes up what the journal held for this provider and base address when the client was created: call it once, before or after the
-/// first start. Each job is told by a RESUMED event with its new op, its label and its task, and goes on to the goal it had, with
-/// its time limit counted anew. user_data is NULL for all of them. A second call brings nothing.
+/// Takes up what the journal held for this provider and base address when the client was created: call it once, and start afterwards
+/// what neither came back nor was delivered before. Each job is told by a RESUMED event with its new op, its label and its task, and
+/// goes on to the goal it had, with its time limit counted anew. user_data is NULL for all of them. A second call brings nothing.
 ///
 /// What the journal promises. After a crash or a kill a job whose request was sent and whose FINAL event was not cleared comes back
 /// here, with the same label and the same task id. One whose request was about to be sent, or whose answer was not written yet, comes
 /// back without a task and ends in SUBMIT_UNKNOWN: the task may exist and be paid for, and the library does not send it again. What
-/// does not come back was cleared, was refused by the service, or was never sent: of these start again what you have not seen the
-/// end of. (A job about a task_ref is kept within a quarter of a second; before that, start it again, too.) So a job may be delivered
-/// more than once, and none is lost. Its IMAGE events and files come again, too: a file of IMGTASK_FLAG_NO_REPLACE that the job had
-/// finished before makes it end in FILE.
+/// does not come back was cleared, was refused by the service, or was never sent: of these start again what you have not seen the end
+/// of. (A job about a task_ref is written down soon after its start; one that was not is to be started again, too.) So a job may be
+/// delivered more than once, and none is lost. Its IMAGE events and files come again, too: a file of IMGTASK_FLAG_NO_REPLACE that the
+/// job had finished before makes it end in FILE.
 ///
 /// @param client     the client, with a journal_path.
 /// @param flags      0 or IMGTASK_FLAG_PROGRESS: progress events for all of them, also where the job had not asked for them.

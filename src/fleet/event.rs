@@ -73,7 +73,7 @@ impl Event {
     }
 
     /// Tells the journal that a final event arrived: its job does not come back after a restart. Never waits for the disk: it is
-    /// written within a quarter of a second, and at the latest when the client is closed or dropped.
+    /// written within a quarter of a second when a worker is free, and at the latest when the client is closed or dropped.
     ///
     /// Dropping the event does not: what was never acknowledged is delivered again, and so is what is acknowledged after the
     /// client is gone.
