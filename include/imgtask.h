@@ -631,7 +631,10 @@ enum imgtask_flag
  {
     /** imgtask_job, imgtask_client_resume: PROGRESS events on the way. */
     IMGTASK_FLAG_PROGRESS = 1,
-    /** imgtask_client_download_file, imgtask_job: an existing file stays as it is, and the call or job ends in FILE. */
+    /**
+     * imgtask_client_download_file, imgtask_job: an existing file stays as it is, and the call or job ends in FILE. A job whose very
+     * image is in it already, as after a crash, has its goal.
+     */
     IMGTASK_FLAG_NO_REPLACE = 2,
     /** imgtask_bytes_decode: bottom row first. */
     IMGTASK_FLAG_FLIP_Y = 4,
@@ -917,8 +920,8 @@ IMGTASK_API size_t imgtask_client_pending(imgtask_client *client);
  * back without a task and ends in SUBMIT_UNKNOWN: the task may exist and be paid for, and the library does not send it again. What
  * does not come back was cleared, was refused by the service, or was never sent: of these start again what you have not seen the end
  * of. (A job about a task_ref is written down soon after its start; one that was not is to be started again, too.) So a job may be
- * delivered more than once, and none is lost. Its IMAGE events and files come again, too: a file of IMGTASK_FLAG_NO_REPLACE that the
- * job had finished before makes it end in FILE.
+ * delivered more than once, and none is lost. Its IMAGE events and files come again, too; with IMGTASK_FLAG_NO_REPLACE a file that the
+ * job had finished before stays and is delivered.
  *
  * @param client     the client, with a journal_path.
  * @param flags      0 or IMGTASK_FLAG_PROGRESS: progress events for all of them, also where the job had not asked for them.

@@ -21,7 +21,8 @@ const TIMEOUT_DEFAULT: u32 = u32::MAX;
 pub enum imgtask_flag {
     /// imgtask_job, imgtask_client_resume: PROGRESS events on the way.
     Progress = 1,
-    /// imgtask_client_download_file, imgtask_job: an existing file stays as it is, and the call or job ends in FILE.
+    /// imgtask_client_download_file, imgtask_job: an existing file stays as it is, and the call or job ends in FILE. A job whose very
+    /// image is in it already, as after a crash, has its goal.
     NoReplace = 2,
     /// imgtask_bytes_decode: bottom row first.
     FlipY = 4,

@@ -112,8 +112,8 @@ pub unsafe extern "C" fn imgtask_client_stop(client: *mut imgtask_client, op: u6
 /// back without a task and ends in SUBMIT_UNKNOWN: the task may exist and be paid for, and the library does not send it again. What
 /// does not come back was cleared, was refused by the service, or was never sent: of these start again what you have not seen the end
 /// of. (A job about a task_ref is written down soon after its start; one that was not is to be started again, too.) So a job may be
-/// delivered more than once, and none is lost. Its IMAGE events and files come again, too: a file of IMGTASK_FLAG_NO_REPLACE that the
-/// job had finished before makes it end in FILE.
+/// delivered more than once, and none is lost. Its IMAGE events and files come again, too; with IMGTASK_FLAG_NO_REPLACE a file that the
+/// job had finished before stays and is delivered.
 ///
 /// @param client     the client, with a journal_path.
 /// @param flags      0 or IMGTASK_FLAG_PROGRESS: progress events for all of them, also where the job had not asked for them.

@@ -81,8 +81,12 @@ static void a_job_goes_from_each_beginning_to_each_goal(const char *provider)
     CHECK(file_exists(path));
     imgtask_event_clear(&event);
 
-    /* What stands there and may not be replaced stays. */
+    /* What stands there and may not be replaced stays; when it is this very image, that is what was asked for. */
     job.flags = IMGTASK_FLAG_NO_REPLACE;
+    event = final_event(client, started(client, &job), IMGTASK_STATUS_OK);
+    CHECK(event.goal == IMGTASK_GOAL_FILE && event.bytes != NULL);
+    imgtask_event_clear(&event);
+    CHECK(truncate(path, 8) == 0);
     event = final_event(client, started(client, &job), IMGTASK_STATUS_FILE);
     CHECK(event.bytes == NULL && event.goal == IMGTASK_GOAL_FINISHED && event.task != NULL);
     imgtask_event_clear(&event);
