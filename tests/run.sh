@@ -51,6 +51,8 @@ step watch 900 "${CARGO:-cargo}" test --quiet --features cli,header --test watch
 # A host that is killed 200 times at random moments, and at every step of several orders.
 step crash 900 "${CARGO:-cargo}" test --quiet --features cli,header --test crash -- --ignored --show-output
 step python 600 env PYTHONPATH=bindings/python "${PYTHON:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python
+# Fifty thousand tasks through Python's `client.watch`, killed halfway.
+step thousands 900 env PYTHONPATH=bindings/python IMGTASK_MANY_TASKS=50000 "${PYTHON:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python -k many_tasks
 
 # Games on two cores: side by side, but not all at once.
 step hosts 600 "${CARGO:-cargo}" test --quiet --features cli,header --test hosts -- --ignored --show-output --test-threads=3
@@ -65,7 +67,7 @@ leaks() {
   ! grep -aiEn "$secret" "$@"
 }
 export -f leaks
-step secrets 60 bash -c 'leaks "$@"' leaks "$log"/rust "$log"/lean "$log"/shipped "$log"/watch "$log"/crash "$log"/python "$log"/hosts
+step secrets 60 bash -c 'leaks "$@"' leaks "$log"/rust "$log"/lean "$log"/shipped "$log"/watch "$log"/crash "$log"/python "$log"/thousands "$log"/hosts
 
 # A step that broke without a failed test to show for it counts as one.
 [ "$broken" -gt 0 ] && [ "$failed" -eq 0 ] && failed=$broken

@@ -49,7 +49,8 @@ class Jobs(Calls):
 
         It goes as far as `goal`, a `Goal` or its word: "submitted", "looked", "finished" (if not given), "bytes" or
         "file" (if `path` is given). `path` may hold `{id}`, `{index}` and `{ext}`; with `replace` false an existing file
-        stays. `index` is the image's place in `task.images`, or "all": then each has an event of its own.
+        stays, and is a `FileError` unless it is the very image. `index` is the image's place in `task.images`, or "all":
+        then each has an event of its own.
 
         `label`, at most 256 bytes, comes back with every event and from the journal. `progress` asks for events on the
         way. `timeout` is in seconds, how long the task is watched: `None` = the client's `wait_timeout`, then the
@@ -58,8 +59,9 @@ class Jobs(Calls):
         Raises `InvalidArgument` for what cannot be a job, and `Busy` when `max_pending` jobs are. All else arrives as
         the job's final event.
 
-        >>> client.start(prompt="a lighthouse at dusk", path="lighthouse.png")
-        1
+        >>> op = client.start(prompt="a lighthouse at dusk", path="lighthouse.png")
+        >>> next(client.events()).saved.path
+        PosixPath('lighthouse.png')
         """
         wanted = job(goal, label=label, path=path, index=index, progress=progress, replace=replace, timeout=timeout)
         begin(wanted, source, request)
@@ -255,13 +257,18 @@ class Jobs(Calls):
                 del handle
                 if event.kind is EventKind.FINAL:
                     event.acknowledge()
-                    if event.error is not None and not isinstance(event.error, TaskFailed):
-                        raise event.error
-                    assert event.task is not None
-                    return event.task
+                    break
                 if event.task is not None:
                     seen = event.task
                     tell(seen)
         finally:
             self._inbox.leave(client, box)
+        try:
+            if event.error is not None and not isinstance(event.error, TaskFailed):
+                raise event.error
+            assert event.task is not None
+            return event.task
+        finally:
+            # The error's traceback holds this frame.
+            del event
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 OnProgress = Callable[[Any, Task], object]
 
 #: Tasks that a watch has under way at most, when nobody says: more than the services' limits let it look at in some
-#: minutes, and some 10 MB.
+#: minutes, and some 30 MB.
 IN_FLIGHT = 10_000
 
 
@@ -84,21 +84,21 @@ def watch(
                 except StopIteration:
                     more = room = False
             if waiting:
-                error = None
+                refusal = None
                 try:
                     begin(job, waiting[0], {})
                     op = jobs._start(job, box)
-                except InvalidArgument as refused:
-                    error = refused
+                except InvalidArgument as error:
+                    # Its traceback holds this frame, and nothing would free the two but the collector.
+                    refusal = Outcome(waiting.pop(), None, error.with_traceback(None))
                 except Busy:
                     if not under_way:
                         raise
                     room = False
                 else:
                     under_way[op] = Under(waiting.pop())
-                if error is not None:
-                    yield Outcome(waiting.pop(), None, error)
-                    continue
+                if refusal is not None:
+                    yield refusal
             if not under_way:
                 if more:
                     continue

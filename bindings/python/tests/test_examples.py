@@ -3,7 +3,9 @@
 import concurrent.futures
 import doctest
 import gc
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -196,7 +198,66 @@ except BaseException as error:
         self.assertEqual(lines[1], "True")
 
 
+    def test_watch_many_goes_on_where_it_was(self) -> None:
+        good, failed, images = self.finished("dimilinks"), self.finished("dimilinks", "a cat [fail]"), self.folder / "out"
+        command = (sys.executable, "-W", "error", PYTHON / "watch_many.py", images)
+        done = self.run_it(*command, say=f"{good}\n\n{failed}\n")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        manifest = images / "manifest.jsonl"
+        lines = {line["id"]: line for line in map(json.loads, manifest.read_text().splitlines())}
+        self.assertEqual(lines[good], {"id": good, "file": f"{good}.png"})
+        self.assertIn("failed", lines[failed]["error"])
+        self.assertEqual((images / f"{good}.png").read_bytes()[:4], b"\x89PNG")
+        # A line that a crash has cut short is done again; what stands there is not asked for.
+        another = self.finished("dimilinks")
+        with open(manifest, "a") as file:
+            file.write('{"id": "img_' + another[4:8])
+        before = self.sandbox.control("stats")
+        done = self.run_it(*command, say=f"{good}\n{failed}\n{another}\n")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        after = self.sandbox.control("stats")
+        self.assertEqual(after["image_gets"] - before["image_gets"], 1)
+        self.assertEqual(json.loads(manifest.read_text().splitlines()[-1])["id"], another)
+        self.assertEqual(self.run_it(*command).returncode, 0)
+
+    def test_watch_many_leaves_what_may_get_better_to_the_next_run(self) -> None:
+        never = self.finished("dimilinks", "a cat [never]")
+        code = f"import sys; sys.path.insert(0, {str(PYTHON)!r}); from watch_many import watch_many; "
+        code += f"watch_many([{never!r}], 'out', wait_timeout=0.2)"
+        done = self.run_it(sys.executable, "-W", "error", "-c", code)
+        self.assertEqual((done.returncode, (self.folder / "out" / "manifest.jsonl").read_text()), (0, ""), done.stderr)
+        self.assertIn(never, done.stderr)
+
+
 class Documentation(WithSandbox):
+    def test_the_loops_of_the_readmes_run_as_they_are_written(self) -> None:
+        found = 0
+        for readme in (ROOT / "README.md", PACKAGE / "README.md"):
+            for block in re.findall(r"```python\n(.*?)```", readme.read_text(), re.S):
+                if "client.watch(" not in block:
+                    continue
+                found += 1
+                ids = self.sandbox.make(3)
+                (self.folder / "ids.txt").write_text("\n".join(ids))
+                done = subprocess.run(
+                    [sys.executable, "-W", "error", "-c", "import imgtask\n" + block],
+                    capture_output=True,
+                    text=True,
+                    timeout=60,
+                    cwd=self.folder,
+                    env={
+                        **os.environ,
+                        **self.sandbox.environment(),
+                        "PYTHONPATH": str(PACKAGE),
+                        "IMGTASK_LIBRARY": str(library_file()),
+                    },
+                )
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                self.assertEqual(
+                    sorted(done.stdout.splitlines()), sorted(f"{ref} {Path('images') / ref}.png" for ref in ids)
+                )
+        self.assertEqual(found, 2)
+
     def test_the_examples_in_the_docstrings_are_true(self) -> None:
         with unittest.mock.patch.dict(os.environ, self.sandbox.environment()):
             here = os.getcwd()
@@ -204,13 +265,14 @@ class Documentation(WithSandbox):
             try:
                 client = imgtask.Client("dimilinks", poll_interval=0.02)
                 runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL)
-                for name in imgtask.__all__:
-                    names = {**vars(imgtask), "client": client}
+                for name in [*imgtask.__all__, "Jobs"]:
+                    names = {**vars(imgtask), "client": client, "ids": self.sandbox.make(1)}
                     # Not by module: the package shows its classes as its own.
-                    for test in doctest.DocTestFinder().find(getattr(imgtask, name), name, module=False, globs=names):
+                    thing = getattr(imgtask, name, imgtask._jobs.Jobs)
+                    for test in doctest.DocTestFinder().find(thing, name, module=False, globs=names):
                         runner.run(test)
                 self.assertEqual(runner.failures, 0)
-                self.assertGreaterEqual(runner.tries, 9)
+                self.assertGreaterEqual(runner.tries, 14)
                 client.close()
                 del client, names, test, runner
                 gc.collect()  # doctest leaves rings behind

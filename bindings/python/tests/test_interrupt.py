@@ -25,6 +25,11 @@ def watch():
         time.sleep(0.002)
     say("in flight")
 
+def watch_for_waiting():
+    while not client._inbox._led:
+        time.sleep(0.002)
+    say("in flight")
+
 def interrupted(call):
     threading.Thread(target=watch, daemon=True).start()
     try:
@@ -143,6 +148,85 @@ task = None
             "Cancelled",
         )
 
+    def test_ctrl_c_ends_a_wait_that_tells_its_progress(self) -> None:
+        task = self.assert_ends_at_once(
+            """
+ref = client.submit(prompt="a cat [never]").id
+seen = []
+def wait():
+    client.wait(ref, timeout=60, on_progress=seen.append)
+    return seen
+def watch():
+    while not seen:
+        time.sleep(0.002)
+    say("in flight")
+interrupted(wait)
+del seen[:]
+""",
+            "Cancelled",
+        )
+        self.assertRegex(task, "^img_")
+
+    def test_ctrl_c_ends_a_wait_for_an_event(self) -> None:
+        self.assert_ends_at_once(
+            """
+client.start(prompt="a cat [never]")
+watch = watch_for_waiting
+interrupted(lambda: client.next_event(60))
+""",
+            "NoneType",
+        )
+
+    def test_ctrl_c_ends_a_loop_over_events(self) -> None:
+        self.assert_ends_at_once(
+            """
+client.start(prompt="a cat [never]", label="never", progress=True)
+watch = watch_for_waiting
+interrupted(lambda: list(client.events()))
+""",
+            "NoneType",
+        )
+
+    def test_ctrl_c_ends_a_watch_and_its_jobs(self) -> None:
+        self.assert_ends_at_once(
+            """
+refs = [client.submit(prompt="a cat [never]").id for _ in range(5)]
+watch = watch_for_waiting
+interrupted(lambda: list(client.watch(refs)))
+if client.pending:
+    say("pending", client.pending)
+""",
+            "NoneType",
+        )
+
+    def test_ctrl_c_ends_a_loop_that_waits_behind_another_thread(self) -> None:
+        child = self.child(
+            """
+op = client.start(prompt="a cat [never]")
+ref = client.submit(prompt="a cat [never]").id
+thread = threading.Thread(target=lambda: [say("event", event.op == op) for event in client.events()])
+thread.start()
+while not client._inbox._led:
+    time.sleep(0.002)
+def watch():
+    while not client._inbox._changed._waiters:
+        time.sleep(0.0005)
+    say("in flight")
+interrupted(lambda: list(client.watch([ref])))
+client.stop(op)
+thread.join(10)
+say("ended", not thread.is_alive())
+"""
+        )
+        self.assertEqual(child.hear(), ["in", "flight"])
+        at = child.signal(signal.SIGINT)
+        word, when, *_ = child.hear()
+        self.assertEqual(word, "interrupted")
+        self.assertLess(float(when) - at, 0.3)
+        self.assertEqual(child.hear(), ["event", "True"])
+        self.assertEqual(child.hear(), ["ended", "True"])
+        self.assertEqual(child.end(), 0)
+
     def test_ctrl_c_ends_the_program_as_it_should(self) -> None:
         child = self.child(
             """
@@ -236,6 +320,55 @@ say(signal.set_wakeup_fd(-1), signal.getsignal(signal.SIGINT) is signal.default_
         self.assertEqual(child.end(), 0)
 
 
+class Exit(WithSandbox):
+    def assert_ends(self, script: str, code: int = 0) -> None:
+        """The program ends by itself, soon and without a word."""
+        child = Child(script, self.sandbox.environment())
+        self.addCleanup(child.close)
+        at = time.monotonic()
+        self.assertEqual(child.process.wait(20), code)
+        self.assertLess(time.monotonic() - at, 10)
+        assert child.process.stderr is not None
+        self.assertEqual(child.process.stderr.read(), "")
+
+    def test_a_program_may_end_while_jobs_run(self) -> None:
+        self.assert_ends(
+            """
+for n in range(50):
+    client.start(prompt="a cat [never]", label="cat", progress=True)
+event = client.next_event(10)
+"""
+        )
+
+    def test_a_program_may_end_in_the_middle_of_a_watch(self) -> None:
+        self.assert_ends(
+            """
+refs = [client.submit(prompt="a cat").id] + [client.submit(prompt="a cat [never]").id for _ in range(5)]
+watching = client.watch(refs)
+done = next(watching)
+"""
+        )
+
+    def test_a_program_may_exit_in_the_body_of_a_loop(self) -> None:
+        self.assert_ends(
+            """
+refs = [client.submit(prompt="a cat").id] + [client.submit(prompt="a cat [never]").id for _ in range(5)]
+for done in client.watch(refs):
+    sys.exit(3)
+""",
+            3,
+        )
+
+    def test_a_program_may_end_while_a_thread_follows_events(self) -> None:
+        self.assert_ends(
+            """
+client.start(prompt="a cat [never]")
+threading.Thread(target=lambda: list(client.events()), daemon=True).start()
+time.sleep(0.2)
+"""
+        )
+
+
 class Fork(WithSandbox):
     def test_a_client_belongs_to_its_process_and_a_new_one_works(self) -> None:
         child = Child(
@@ -260,4 +393,48 @@ say(client.fetch(ref).id == ref)
         self.assertEqual(child.hear(), ["wrong", "process"])
         self.assertEqual(child.hear(), ["True"])
         self.assertEqual(child.hear(), ["True"])
+        self.assertEqual(child.end(), 0)
+
+    def test_a_child_cannot_follow_the_jobs_of_its_parent_and_the_parent_goes_on(self) -> None:
+        # The thread that waits for events holds the lock now and then: a child must not wait for it.
+        child = Child(
+            """
+refs = [client.submit(prompt="a cat [duration:100]").id for _ in range(5)]
+op = client.start(refs[0], label="mine")
+events = []
+thread = threading.Thread(target=lambda: events.extend(client.events()))
+thread.start()
+watching = client.watch(refs)
+first = next(watching)
+pids = []
+for _ in range(20):
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid:
+        pids.append(pid)
+        continue
+    refused = 0
+    for call in (
+        lambda: client.start(refs[0]), lambda: client.stop(op), client.next_event, lambda: list(client.events()),
+        lambda: client.pending, client.fileno, client.resume, lambda: client.forget(refs[0]), lambda: next(watching),
+        lambda: list(client.watch(refs)), client.stats, lambda: client.wait(refs[0], on_progress=print),
+    ):
+        try:
+            call()
+        except imgtask.WrongProcess:
+            refused += 1
+    client.close()
+    watching.close()
+    os._exit(refused)
+say(*[os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids])
+say(len(list(watching)))
+thread.join(20)
+say(*[event.label for event in events])
+""",
+            self.sandbox.environment(),
+        )
+        self.addCleanup(child.close)
+        self.assertEqual(child.hear(30), ["12"] * 20)
+        self.assertEqual(child.hear(), ["4"])
+        self.assertEqual(child.hear(), ["mine"])
         self.assertEqual(child.end(), 0)
