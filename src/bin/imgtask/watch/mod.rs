@@ -71,8 +71,11 @@ files that --download wants. What ended for a passing reason, such as a timeout 
 network, is tried again. A last line that a kill has torn is taken off.
 
 --journal keeps the tasks that are watched: after a crash the same command goes on with
-them first. Ctrl-C ends politely and leaves open tasks to the next run; a second Ctrl-C
-ends at once. A key that the service refuses ends it, too.
+them first. Lines that were read ahead, a thousand or two, are not in it: give the list
+again, and what is known of it is passed over.
+
+Ctrl-C ends politely and leaves open tasks to the next run; a second Ctrl-C ends at once.
+A key that the service refuses ends it, too.
 
 The gravest end gives the exit code; `imgtask --help` has the table.
 
