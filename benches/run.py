@@ -26,6 +26,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import fleet
+
 ROOT = Path(__file__).resolve().parent.parent
 BENCHES = ROOT / "benches"
 
@@ -273,6 +275,7 @@ def many(table):
 def main():
     parser = argparse.ArgumentParser(description="What a look costs, beside libcurl with cJSON and a bare socket.")
     parser.add_argument("--lib", type=Path, default=ROOT / "build/lib", help="where libimgtask.so is (build/lib)")
+    parser.add_argument("--command", type=Path, default=ROOT / "build/bin/imgtask", help="the imgtask command (build/bin/imgtask)")
     parser.add_argument("--rounds", type=int, default=1200, help="turns of each way (1200)")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when any limit is missed or a figure is missing")
     options = parser.parse_args()
@@ -287,6 +290,7 @@ def main():
         grow(table, worker, port)
         read(table)
         many(table)
+        fleet.measure(table, options.lib.resolve(), options.command.resolve(), folder)
         good = table.end()
     return 1 if table.counted_missed or (options.strict and not good) else 0
 
