@@ -218,9 +218,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error with its status and its line for people.
     pub fn new(status: Status, message: impl Into<String>) -> Error {
+        Error::made(status, message.into())
+    }
+
+    // Errors are made in hundreds of places, and none of them is in a hurry.
+    #[cold]
+    #[inline(never)]
+    fn made(status: Status, message: String) -> Error {
         Error(Box::new(Inner {
             status,
-            message: message.into(),
+            message,
             retry: None,
             http_status: 0,
             provider_code: String::new(),

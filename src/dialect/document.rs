@@ -61,8 +61,16 @@ impl Place<'_> {
 
 impl<'d> Node<'d> {
     /// An error about this place.
+    #[cold]
+    #[inline(never)]
     pub(super) fn wrong(&self, what: &str) -> Error {
         wrong(&self.place.pointer(), what)
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(super) fn unknown(&self, known: &[&str]) -> Error {
+        self.wrong(&format!("must be one of {}", known.join(", ")))
     }
 
     pub(super) fn text(&self) -> Result<&'d str> {
@@ -70,6 +78,7 @@ impl<'d> Node<'d> {
     }
 
     /// An object with no other members than these.
+    #[inline(never)]
     pub(super) fn object(&self, known: &[&str]) -> Result<()> {
         let members = self.members()?;
         match members.keys().find(|name| !known.contains(&name.as_str())) {
@@ -83,10 +92,22 @@ impl<'d> Node<'d> {
 
     /// The member of an object, if it is there.
     pub(super) fn member<T: Member>(&self, name: &str) -> Result<Option<T>> {
-        match self.value.get(name) {
+        match self.get(name) {
             None => Ok(None),
             Some(value) => T::read(Node { value, place: Place::Member(&self.place, name) }).map(Some),
         }
+    }
+
+    // What does not depend on the type stands once, not in each of the readers.
+    #[inline(never)]
+    fn get(&self, name: &str) -> Option<&'d Value> {
+        self.value.get(name)
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(super) fn missing(&self, name: &str) -> Error {
+        self.wrong(&format!("{name} is missing"))
     }
 
     fn members(&self) -> Result<&'d Map<String, Value>> {
@@ -229,7 +250,7 @@ macro_rules! schema {
     };
     (@name $field:ident) => { stringify!($field) };
     (@name $field:ident $member:literal) => { $member };
-    (@default $node:ident, $name:expr) => { return Err($node.wrong(&format!("{} is missing", $name))) };
+    (@default $node:ident, $name:expr) => { return Err($node.missing($name)) };
     (@default $node:ident, $name:expr, $default:expr) => { $default };
 }
 
@@ -240,7 +261,7 @@ macro_rules! choices {
             fn read(node: Node<'_>) -> Result<$type> {
                 match node.text()? {
                     $($name => Ok($value),)*
-                    _ => Err(node.wrong(&format!("must be one of {}", [$($name),*].join(", ")))),
+                    _ => Err(node.unknown(&[$($name),*])),
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Dialect;
 use super::profile::{Headers, Verb};
@@ -200,7 +200,14 @@ fn fill(value: &Value, id: &str) -> Value {
     match value {
         Value::String(text) => Value::String(text.replace("{id}", id)),
         Value::Array(list) => list.iter().map(|value| fill(value, id)).collect(),
-        Value::Object(object) => object.iter().map(|(name, value)| (name.clone(), fill(value, id))).collect(),
+        Value::Object(object) => {
+            // Not collected: that would sort what is sorted, with a sorter of its own.
+            let mut filled = Map::new();
+            for (name, value) in object {
+                filled.insert(name.clone(), fill(value, id));
+            }
+            Value::Object(filled)
+        }
         other => other.clone(),
     }
 }

@@ -20,11 +20,12 @@ pub(super) fn explain(call: &Ongoing, error: ureq::Error, host: &str, connect_ti
         Some(Cause::Stopped) => (Status::Cancelled, format!("stopped while {} {peer}", doing(call))),
         Some(Cause::Over) => (Status::Timeout, format!("the time was over while {} {peer}", doing(call))),
         Some(Cause::SetupOver) => {
-            let ms = connect_timeout.as_millis();
+            let ms = milliseconds(connect_timeout);
             (Status::Timeout, format!("no connection within {ms} ms while {} {peer}", doing(call)))
         }
         Some(Cause::Stalled) => {
-            (Status::Timeout, format!("{peer} was silent for {} ms while {} it", call.stall().as_millis(), doing(call)))
+            let ms = milliseconds(call.stall());
+            (Status::Timeout, format!("{peer} was silent for {ms} ms while {} it", doing(call)))
         }
         Some(Cause::Fault(status, what)) => (*status, format!("{peer} {what}")),
         None => {
@@ -41,6 +42,10 @@ pub(super) fn explain(call: &Ongoing, error: ureq::Error, host: &str, connect_ti
     };
     let error = Error::new(status, text);
     if broken_handshake { error.with_retry(Retry::Now) } else { error }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn doing(call: &Ongoing) -> &'static str {
