@@ -30,7 +30,9 @@ macro_rules! programs {
     };
 }
 
-programs!(arguments, addresses, answers, journey, paying, jobs, events, stopping, forking, logging, hosts);
+programs!(
+    arguments, addresses, answers, journey, paying, jobs, events, racing, stress, stopping, forking, logging, hosts
+);
 
 #[test]
 fn a_program_linked_to_the_static_library_comes_to_its_image() {
@@ -44,8 +46,13 @@ fn the_library_can_be_unloaded_and_loaded_again() {
 }
 
 #[test]
-fn a_program_may_end_while_a_call_runs() {
-    run_ok(&mut Command::new(build("leaving", Way::Plain)), Duration::from_secs(30));
+fn a_program_may_end_while_calls_and_jobs_run() {
+    let program = build("leaving", Way::Plain);
+    for how in ["return", "exit", "thread"] {
+        for _ in 0..5 {
+            run_ok(Command::new(&program).arg(how), Duration::from_secs(30));
+        }
+    }
 }
 
 #[test]
@@ -95,6 +102,10 @@ fn program(name: &str, way: Way) {
             let name = format!("IMGTASK_TEST_{what}_{}", provider.replace('-', "_"));
             command.env(name, access[member].as_str().expect("a text"));
         }
+    }
+    // The whole number of repetitions only where they are quick.
+    if std::env::var_os("IMGTASK_LIB_DIR").is_some() {
+        command.env("IMGTASK_TEST_SHIPPED", "1");
     }
     command
         .current_dir(&folder)
