@@ -323,9 +323,7 @@ fn build<B>(request: &Request<'_>, body: B, user_agent: HeaderValue) -> Result<h
     let mut built = http::Request::new(body);
     *built.method_mut() = method;
     *built.uri_mut() = request.url.uri().clone();
-    let host = HeaderValue::from_str(request.url.host_and_port());
-    let host = host.map_err(|_| Error::invalid("the address has no host"))?;
-    *built.headers_mut() = request.headers.of_request(host, user_agent);
+    *built.headers_mut() = request.headers.of_request(request.url.host_header().clone(), user_agent);
     if request.url.as_str().len() + request.headers.bytes > MAX_REQUEST_HEAD_BYTES {
         return Err(Error::invalid("the address and the headers are longer than 15 KB together"));
     }

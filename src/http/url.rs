@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ureq::http::Uri;
 use ureq::http::uri::PathAndQuery;
+use ureq::http::{HeaderValue, Uri};
 
 /// Longest address that is read, bytes.
 const MAX_LEN: usize = 8 * 1024;
@@ -62,6 +62,8 @@ pub(crate) struct Url {
     port: u16,
     path_start: usize,
     uri: Uri,
+    /// `host_and_port` as every request to it says it.
+    host: HeaderValue,
 }
 
 impl Url {
@@ -103,7 +105,8 @@ impl Url {
         text.push_str(path);
         check_path(&text[path_start..])?;
         let uri = Uri::try_from(text.as_str()).map_err(|_| ODD)?;
-        Ok(Url { text, scheme, host_end, port, path_start, uri })
+        let host = HeaderValue::from_str(&text[scheme.name().len() + 3..path_start]).map_err(|_| ODD)?;
+        Ok(Url { text, scheme, host_end, port, path_start, uri, host })
     }
 
     /// The whole address in its normal form.
@@ -166,7 +169,7 @@ impl Url {
         let mut parts = self.uri.clone().into_parts();
         parts.path_and_query = Some(PathAndQuery::try_from(path_and_query).map_err(|_| ODD)?);
         let uri = Uri::from_parts(parts).map_err(|_| ODD)?;
-        Ok(Url { text, uri, ..*self })
+        Ok(Url { text, uri, host: self.host.clone(), ..*self })
     }
 
     /// The text of [`Url::with_path_and_query`], for an address that is handed on and not asked.
@@ -194,6 +197,10 @@ impl Url {
     /// The address as a message may show it: a query can be a signature.
     pub(crate) fn without_query(&self) -> String {
         self.text[..self.path_start + self.path().len()].to_owned()
+    }
+
+    pub(super) fn host_header(&self) -> &HeaderValue {
+        &self.host
     }
 
     pub(super) fn uri(&self) -> &Uri {
