@@ -56,6 +56,18 @@ fn a_program_may_end_while_calls_and_jobs_run() {
 }
 
 #[test]
+fn a_program_gets_on_without_threads_descriptors_and_time() {
+    // The tools' own memory and descriptors would count, too.
+    program("starving", Way::Plain);
+}
+
+#[test]
+fn dead_hosts_beside_a_live_one_take_nothing_from_it() {
+    let sandbox = Sandbox::start(&["--speed", "60", "--duration", "20", "--rate-limit", "1000"]);
+    program_at("crowd", Way::Plain, &sandbox);
+}
+
+#[test]
 fn a_program_that_finds_something_wrong_fails() {
     // The others are worth nothing if a failed check ends well.
     let source = scratch().join("failing.c");
@@ -70,6 +82,10 @@ fn a_program_that_finds_something_wrong_fails() {
 }
 
 fn program(name: &str, way: Way) {
+    program_at(name, way, sandbox());
+}
+
+fn program_at(name: &str, way: Way, sandbox: &Sandbox) {
     let tool = match way {
         Way::Valgrind => "valgrind",
         _ => "cc",
@@ -96,7 +112,7 @@ fn program(name: &str, way: Way) {
         }
         _ => Command::new(&program),
     };
-    for (provider, access) in sandbox().providers.as_object().expect("the sandbox lists its providers") {
+    for (provider, access) in sandbox.providers.as_object().expect("the sandbox lists its providers") {
         for (what, member) in [("URL", "base_url"), ("KEY", "key")] {
             // A shell that stands between, as valgrind's does, drops names with a dash.
             let name = format!("IMGTASK_TEST_{what}_{}", provider.replace('-', "_"));
@@ -169,17 +185,17 @@ fn static_library() -> PathBuf {
     exe.with_file_name("libimgtask.a")
 }
 
-/// The sandbox that all programs share; it ends with this process, which holds its stdin.
+/// A sandbox; it ends with this process, which holds its stdin.
 struct Sandbox {
     providers: serde_json::Value,
-    _process: Child,
+    process: Child,
 }
 
-fn sandbox() -> &'static Sandbox {
-    static SANDBOX: OnceLock<Sandbox> = OnceLock::new();
-    SANDBOX.get_or_init(|| {
+impl Sandbox {
+    fn start(options: &[&str]) -> Sandbox {
         let mut process = Command::new(env!("CARGO_BIN_EXE_imgtask"))
-            .args(["sandbox", "--speed", "60", "--duration", "20"])
+            .arg("sandbox")
+            .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -188,6 +204,19 @@ fn sandbox() -> &'static Sandbox {
         let out = process.stdout.take().expect("it was asked for");
         BufReader::new(out).read_line(&mut line).expect("the sandbox says where it is");
         let mut said: serde_json::Value = serde_json::from_str(&line).expect("the sandbox says it in JSON");
-        Sandbox { providers: said["providers"].take(), _process: process }
-    })
+        Sandbox { providers: said["providers"].take(), process }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+/// The one that the programs share.
+fn sandbox() -> &'static Sandbox {
+    static SANDBOX: OnceLock<Sandbox> = OnceLock::new();
+    SANDBOX.get_or_init(|| Sandbox::start(&["--speed", "60", "--duration", "20"]))
 }

@@ -46,11 +46,11 @@ static inline imgtask_event next_event(imgtask_client *client)
     return event;
 }
 
-/* The next event, which must be the last one of a job; clear it. */
+/* The next event, which must be the last one of a job, of any for 0; clear it. */
 static inline imgtask_event final_event(imgtask_client *client, uint64_t op, imgtask_status wanted)
 {
     imgtask_event event = next_event(client);
-    CHECK(event.op == op && event.kind == IMGTASK_EVENT_KIND_FINAL);
+    CHECK((op == 0 || event.op == op) && event.kind == IMGTASK_EVENT_KIND_FINAL);
     if (event.status != wanted) {
         fprintf(stderr, "the job ended in %s, not %s: %s\n", imgtask_status_name(event.status), imgtask_status_name(wanted),
                 imgtask_error_message(event.error));
