@@ -108,10 +108,9 @@ class Client(Jobs):
         self._spare_errors: List[ErrorHandle] = []
         self._provider = provider or "a dialect of its own"
         self._library = library = load()
-        self._has_journal = journal_path is not None
         level = number("log_level", 3 if log is not None and log_level is None else log_level, 3)
         self._lines = Lines(log, level if level <= _abi.LogLevel.DEBUG else 0)
-        self._inbox = Inbox(library)
+        self._inbox = Inbox(library, has_journal=journal_path is not None)
         options = _abi.imgtask_client_options(
             struct_size=ctypes.sizeof(_abi.imgtask_client_options),
             provider=text("provider", provider),

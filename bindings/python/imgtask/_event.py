@@ -123,17 +123,21 @@ _set = object.__setattr__
 
 def read_event(library: Library, handle: EventHandle, has_journal: bool) -> Event:
     """An event out of a handle, which is then empty or the event's own."""
-    # Each is taken out before it has its new owner: nothing may be freed twice, whatever a signal cuts short.
+    # Signals strike at calls. So each owner is there before it gets what the handle loses, and no call is made in between.
     task, error = None, None
+    number: int = handle.status
     address = handle.task.value
     if address:
+        its_task = TaskHandle()
         handle.task = None
-        task = read_task(library, TaskHandle(address))
-    number: int = handle.status
+        its_task.value = address
+        task = read_task(library, its_task)
     address = handle.error.value
     if address:
+        its_error = ErrorHandle()
         handle.error = None
-        error = read_error(library, number, ErrorHandle(address), task)
+        its_error.value = address
+        error = read_error(library, number, its_error, task)
     picture, saved = take_delivery(library, handle)
     kind: int = handle.kind
     goal: int = handle.goal
@@ -164,5 +168,7 @@ def take_delivery(library: Library, handle: EventHandle) -> Tuple[Optional[Pictu
     address = handle.bytes.value
     if not address:
         return None, None
+    its_bytes = BytesHandle()
     handle.bytes = None
-    return read_delivery(library, BytesHandle(address))
+    its_bytes.value = address
+    return read_delivery(library, its_bytes)

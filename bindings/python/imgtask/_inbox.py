@@ -20,7 +20,7 @@ from . import _abi
 from ._abi import Status
 from ._calls import closed
 from ._errors import Cancelled, WrongProcess, read_error
-from ._event import FINAL, PROGRESS
+from ._event import FINAL, PROGRESS, Event, read_event
 from ._handles import ClientHandle, ErrorHandle, EventHandle
 from ._library import Library
 from ._readable import Readable
@@ -31,87 +31,108 @@ GLANCE = 0.05
 #: Where the queue has no descriptor somebody who waits asks so often, seconds.
 SHORT_GLANCE = 0.01
 
+#: No thread has this number.
+NOBODY = 0
+
 #: How long the library may wait: it never does.
 AT_ONCE = c_uint32(0)
 
 
 class Box:
-    """One reader's events that have left the library. Progress is merged, as the library does it."""
+    """One reader's events that have left the library. Progress is merged, as the library does it.
+
+    A signal may cut any step short: an event that cannot be read any more must not be counted either.
+    """
 
     def __init__(self) -> None:
-        #: Events in it.
-        self.count = 0
         #: Jobs whose final event is in it.
         self.finals: Set[int] = set()
         #: Whether its reader is gone.
         self.left = False
+        # A cell is empty when something later tells more.
         self._cells: Deque[List[Optional[EventHandle]]] = deque()
         self._progress: Dict[int, List[Optional[EventHandle]]] = {}
 
     def put(self, handle: EventHandle) -> None:
-        op = handle.op
-        waiting = self._progress.pop(op, None)
-        if handle.kind == PROGRESS:
-            cell: List[Optional[EventHandle]]
+        if self._cells and self._cells[-1][0] is handle:
+            return
+        op, kind = handle.op, handle.kind
+        cell: List[Optional[EventHandle]] = [handle]
+        if kind == PROGRESS:
+            waiting = self._progress.get(op)
             if waiting is not None:
-                cell = waiting
-                cell[0] = handle
-            else:
-                cell = [handle]
-                self._cells.append(cell)
-                self.count += 1
+                waiting[0] = handle
+                return
+            self._cells.append(cell)
             self._progress[op] = cell
             return
-        if waiting is not None:
-            if handle.kind == FINAL:
-                # It tells more.
+        if kind == FINAL:
+            waiting = self._progress.pop(op, None)
+            if waiting is not None:
+                # The final event tells more.
                 waiting[0] = None
-                self.count -= 1
-            else:
-                self._progress[op] = waiting
-        if handle.kind == FINAL:
             self.finals.add(op)
-        self._cells.append([handle])
-        self.count += 1
+        self._cells.append(cell)
+
+    def holds_events(self) -> bool:
+        while self._cells and self._cells[0][0] is None:
+            self._cells.popleft()
+        return bool(self._cells)
 
     def take(self) -> Optional[EventHandle]:
-        while self._cells:
-            handle = self._cells.popleft()[0]
-            if handle is None:
-                continue
-            self.count -= 1
-            if handle.kind == FINAL:
-                self.finals.discard(handle.op)
-            elif handle.kind == PROGRESS:
-                self._progress.pop(handle.op, None)
-            return handle
-        return None
+        if not self.holds_events():
+            return None
+        handle = self._cells[0][0]
+        assert handle is not None
+        if handle.kind == FINAL:
+            self.finals.discard(handle.op)
+        elif handle.kind == PROGRESS:
+            self._progress.pop(handle.op, None)
+        self._cells.popleft()
+        return handle
 
     def clear(self) -> None:
-        self.count = 0
         self.finals.clear()
         self._cells.clear()
         self._progress.clear()
+
+    def __len__(self) -> int:
+        return sum(1 for cell in self._cells if cell[0] is not None)
+
+
+class Arriving:
+    """An event on its way from the library into a box."""
+
+    __slots__ = ("handle", "box")
+
+    def __init__(self, handle: EventHandle) -> None:
+        self.handle = handle
+        self.box: Optional[Box] = None
 
 
 class Inbox:
     """The events of one client, sorted by who reads them."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, has_journal: bool) -> None:
         self._library = library
+        self._has_journal = has_journal
         self._process = os.getpid()
         #: Events of jobs that nobody has claimed: for `next_event`.
         self.loose = Box()
         # Jobs that have a reader of their own, until their final event has left the library.
         self._claims: Dict[int, Box] = {}
-        # Those of them whose reader is gone, and jobs whose final event waits in a box.
-        self._gone = 0
-        self._unread = 0
-        # Filled by the library. Stays here until it is in a box, so that no signal can lose it.
-        self._arriving = empty_event()
+        # Where somebody still reads.
+        self._boxes = [self.loose]
+        # Whether there may be claims of a reader who is gone.
+        self._some_left = False
+        # What the library fills, and whose it is. Stays here until it is in that box: no signal can lose it.
+        self._arriving = Arriving(empty_event())
+        # Used again: a signal that strikes while Python destroys something is lost.
+        self._spares: List[EventHandle] = []
         # A collector may run a watch's end while this thread holds it.
         self._changed = threading.Condition(threading.RLock())
-        self._led = False
+        # The thread that waits for the queue. One that finds itself here was cut short.
+        self._leader = NOBODY
         self._interrupts = 0
         self._fd: Optional[int] = None
         self._readable: Optional[Readable] = None
@@ -130,21 +151,35 @@ class Inbox:
 
     def take(
         self, client: ClientHandle, box: Box, timeout: Optional[float], while_pending: bool = False
-    ) -> Optional[EventHandle]:
+    ) -> Optional[Event]:
         """The next event of `box`; `None` when none came in `timeout` seconds.
 
         `while_pending` gives `None` also when no job that nobody claimed is pending any more. Raises `Closed` when the
         client was closed and every event was taken, and `Cancelled` after an interrupt.
         """
+        handle = self._next(client, box, timeout, while_pending)
+        if handle is None:
+            return None
+        event = read_event(self._library, handle, self._has_journal)
+        if event._receipt is None:
+            self._library.imgtask_event_clear(handle)
+            self._spares.append(handle)
+        return event
+
+    def _next(
+        self, client: ClientHandle, box: Box, timeout: Optional[float], while_pending: bool
+    ) -> Optional[EventHandle]:
         self.in_own_process()
         until = None if timeout is None else time.monotonic() + timeout
         interrupts = self._interrupts
+        me = threading.get_ident()
         while True:
             with self._changed:
                 self._sort(client, box)
                 handle = box.take()
                 if handle is not None:
-                    self._took(handle, box)
+                    if box is self.loose:
+                        self._show()
                     return handle
                 if while_pending and not self._loose_pending(client):
                     return None
@@ -153,27 +188,42 @@ class Inbox:
                     return None
                 if self._interrupts != interrupts:
                     raise Cancelled("interrupted while waiting for an event", status=Status.CANCELLED, retry_after=0.0)
-                if self._led:
+                if self._leader not in (NOBODY, me):
                     self._changed.wait(left)
                     continue
-                self._led = True
+                self._leader = me
             try:
                 self._wait_for_queue(client, left)
             finally:
                 with self._changed:
-                    self._led = False
+                    self._leader = NOBODY
                     self._changed.notify_all()
+
+    def box(self) -> Box:
+        """A box for a reader who claims jobs, until he leaves."""
+        self.in_own_process()
+        box = Box()
+        with self._changed:
+            self._boxes.append(box)
+        return box
 
     def leave(self, client: ClientHandle, box: Box) -> None:
         """Ends the jobs of a box whose reader goes. Nothing of them is acknowledged: the journal keeps what was not read."""
         if os.getpid() != self._process:
             return
+        try:
+            self._leave(client, box)
+        except BaseException:
+            # A second Ctrl-C. Jobs that nobody knows any more must not go on.
+            self._leave(client, box)
+            raise
+
+    def _leave(self, client: ClientHandle, box: Box) -> None:
         with self._changed:
-            ops = [op for op, owner in self._claims.items() if owner is box]
-            self._gone += len(ops)
-            self._unread -= len(box.finals)
-            box.left = True
+            self._some_left = box.left = True
             box.clear()
+            self._boxes = [each for each in self._boxes if not each.left]
+            ops = [op for op, owner in self._claims.items() if owner is box]
         for op in ops:
             self._library.imgtask_client_stop(client, op)
 
@@ -186,7 +236,10 @@ class Inbox:
         """Jobs whose final event nobody has read yet, but for those whose reader is gone."""
         self.in_own_process()
         with self._changed:
-            return int(self._library.imgtask_client_pending(client)) - self._gone + self._unread
+            gone = sum(1 for box in self._claims.values() if box.left) if self._some_left else 0
+            self._some_left = gone > 0
+            unread = sum(len(box.finals) for box in self._boxes)
+            return int(self._library.imgtask_client_pending(client)) - gone + unread
 
     def interrupt(self) -> None:
         """Ends the waiting of whoever waits now."""
@@ -212,7 +265,6 @@ class Inbox:
         """Forgets what nobody has read."""
         if os.getpid() == self._process:
             with self._changed:
-                self._unread -= len(self.loose.finals)
                 self.loose.clear()
                 if self._readable is not None:
                     self._readable.close()
@@ -231,46 +283,42 @@ class Inbox:
 
     def _sort(self, client: ClientHandle, box: Box) -> None:
         """Takes events out of the library until there is one in `box` or none is left."""
-        while box.count == 0:
-            arriving = self._arriving
-            if not arriving.op:
-                status = self._library.quick_client_next_event(client, AT_ONCE, byref(arriving))
+        while True:
+            handle = self._arriving.handle
+            if handle.op:
+                self._put(self._arriving, box)
+                self._arriving = Arriving(self._spares.pop() if self._spares else empty_event())
+            elif box.holds_events():
+                return
+            else:
+                status = self._library.quick_client_next_event(client, AT_ONCE, byref(handle))
                 if status == Status.NO_EVENT:
                     return
                 if status:
                     raise closed() if status == Status.CLOSED else read_error(self._library, status, ErrorHandle())
-            self._put(arriving, box)
-            self._arriving = empty_event()
 
-    def _put(self, handle: EventHandle, reader: Box) -> None:
+    def _put(self, arriving: "Arriving", reader: Box) -> None:
+        """Puts an event into its box. When that was cut short it is done again, to the same end."""
+        handle = arriving.handle
         op: int = handle.op
-        box = self._claims.get(op, self.loose)
+        if arriving.box is None:
+            arriving.box = self._claims.get(op, self.loose)
+        box = arriving.box
+        if not box.left:
+            box.put(handle)
         if handle.kind == FINAL:
             self._claims.pop(op, None)
-            if box.left:
-                self._gone -= 1
-            else:
-                self._unread += 1
-        if box.left:
-            return
-        box.put(handle)
         if box is not reader:
             self._changed.notify_all()
             if box is self.loose:
                 self._show()
-
-    def _took(self, handle: EventHandle, box: Box) -> None:
-        if handle.kind == FINAL:
-            self._unread -= 1
-        if box is self.loose:
-            self._show()
 
     def _loose_pending(self, client: ClientHandle) -> int:
         return int(self._library.imgtask_client_pending(client)) - len(self._claims) + len(self.loose.finals)
 
     def _show(self) -> None:
         if self._readable is not None:
-            self._readable.show(self.loose.count > 0)
+            self._readable.show(self.loose.holds_events())
 
     # --- without it ---
 

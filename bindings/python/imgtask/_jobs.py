@@ -9,7 +9,7 @@ from ._arguments import TaskRef, number, ref_text, wait_seconds
 from ._calls import Calls
 from ._errors import Cancelled, Closed, Error, InvalidArgument, TaskFailed, UnknownOperation, error_class, read_error
 from ._errors import status_number
-from ._event import Event, EventKind, Goal, read_event
+from ._event import Event, EventKind, Goal
 from ._handles import ClientHandle, ErrorHandle
 from ._inbox import Box, Inbox
 from ._job import Index, Source, begin, file_pattern, goal_of, job, job_index
@@ -24,7 +24,6 @@ class Jobs(Calls):
 
     _inbox: Inbox
     _lines: Lines
-    _has_journal: bool
 
     # --- one job ---
 
@@ -94,8 +93,7 @@ class Jobs(Calls):
         Raises `Closed` when the client was closed, and `Cancelled` when `interrupt` ended the waiting.
         """
         client, box = self._client(), self._inbox.loose
-        handle = self._inbox.take(client, box, wait_seconds(timeout))
-        return None if handle is None else read_event(self._library, handle, self._has_journal)
+        return self._inbox.take(client, box, wait_seconds(timeout))
 
     def events(self, timeout: Optional[float] = None) -> Iterator[Event]:
         """Iterates over events as they come, until no job is pending (those of `watch` do not count) or the client is
@@ -224,20 +222,17 @@ class Jobs(Calls):
     def _events(self, client: ClientHandle, timeout: Optional[float]) -> Iterator[Event]:
         while True:
             try:
-                handle = self._inbox.take(client, self._inbox.loose, timeout, while_pending=True)
+                event = self._inbox.take(client, self._inbox.loose, timeout, while_pending=True)
             except Closed:
                 return
-            if handle is None:
+            if event is None:
                 return
-            event = read_event(self._library, handle, self._has_journal)
-            # What an iteration that is left holds on to is the event alone.
-            del handle
             yield event
             event.acknowledge()
 
     def _wait_with_progress(self, ref: TaskRef, wait_ms: int, tell: Callable[[Task], object]) -> Task:
         """Waits as the blocking call does, and tells of every step."""
-        client, box = self._client(), Box()
+        client, box = self._client(), self._inbox.box()
         wanted = job(Goal.FINISHED, progress=True)
         wanted.timeout_ms = wait_ms
         begin(wanted, ref, {})
@@ -246,15 +241,13 @@ class Jobs(Calls):
             self._start(wanted, box)
             while True:
                 try:
-                    handle = self._inbox.take(client, box, None)
+                    event = self._inbox.take(client, box, None)
                 except BaseException as stop:
                     if not isinstance(stop, Error) and stop.__cause__ is None and seen is not None:
                         told = f"the task {seen.id} was {seen.state} by then"
                         stop.__cause__ = Cancelled(told, status=Status.CANCELLED, task_id=seen.id, task=seen)
                     raise
-                assert handle is not None
-                event = read_event(self._library, handle, self._has_journal)
-                del handle
+                assert event is not None
                 if event.kind is EventKind.FINAL:
                     event.acknowledge()
                     break

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, Iterator, List
 
 from . import _abi
 from ._errors import Busy, Error, InvalidArgument
-from ._event import Event, EventKind, read_event
+from ._event import Event, EventKind
 from ._handles import ClientHandle
-from ._inbox import Box
 from ._job import Source, begin
 from ._picture import Picture, SavedPicture
 from ._task import Task
@@ -69,7 +68,8 @@ def watch(
     in_flight: int,
 ) -> Generator[Outcome, None, None]:
     """Starts a job for each ref as there is room, and gives what became of them."""
-    inbox, box = jobs._inbox, Box()
+    inbox = jobs._inbox
+    box = inbox.box()
     under_way: Dict[int, Under] = {}
     # A ref that the client had no room for.
     waiting: List[Source] = []
@@ -103,11 +103,9 @@ def watch(
                 if more:
                     continue
                 return
-            handle = inbox.take(client, box, 0 if room else None)
-            if handle is None:
+            event = inbox.take(client, box, 0 if room else None)
+            if event is None:
                 continue
-            event = read_event(jobs._library, handle, jobs._has_journal)
-            del handle
             if event.kind is EventKind.FINAL:
                 yield outcome(under_way.pop(event.op), event)
                 event.acknowledge()

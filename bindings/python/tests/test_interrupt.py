@@ -15,7 +15,7 @@ HEAD = """
 import os, signal, sys, threading, time
 import imgtask
 
-client = imgtask.Client("dimilinks", poll_interval=0.02)
+client = imgtask.Client("dimilinks", poll_interval=0.02, max_requests_per_minute=1_000_000)
 
 def say(*words):
     print(*words, flush=True)
@@ -26,7 +26,7 @@ def watch():
     say("in flight")
 
 def watch_for_waiting():
-    while not client._inbox._led:
+    while not client._inbox._leader:
         time.sleep(0.002)
     say("in flight")
 
@@ -42,9 +42,9 @@ def interrupted(call):
 class Child:
     """A Python process that the test talks with."""
 
-    def __init__(self, script: str, environment: "dict[str, str]") -> None:
+    def __init__(self, script: str, environment: "dict[str, str]", *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", HEAD + script],
+            [sys.executable, "-c", HEAD + script, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, **environment, "PYTHONPATH": str(PACKAGE), "IMGTASK_LIBRARY": str(library_file())},
@@ -206,7 +206,7 @@ op = client.start(prompt="a cat [never]")
 ref = client.submit(prompt="a cat [never]").id
 thread = threading.Thread(target=lambda: [say("event", event.op == op) for event in client.events()])
 thread.start()
-while not client._inbox._led:
+while not client._inbox._leader:
     time.sleep(0.002)
 def watch():
     while not client._inbox._changed._waiters:
@@ -306,6 +306,54 @@ except Alarm:
         word, took = child.hear()
         self.assertEqual(word, "alarm")
         self.assertLess(float(took), 0.5)
+        self.assertEqual(child.end(), 0)
+
+    def test_signals_at_any_moment_leave_no_job_and_no_handle(self) -> None:
+        child = Child(
+            """
+import gc, random
+class Alarm(Exception):
+    pass
+def ring(*_):
+    raise Alarm
+lost = []
+sys.unraisablehook = lambda hook: lost.append(hook.object)
+signal.signal(signal.SIGALRM, ring)
+gc.disable()
+refs = sys.argv[1].split()
+never = refs[-1]
+struck = 0
+for turn in range(90):
+    try:
+        # Again and again: one that strikes while Python destroys something is lost.
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0005, 0.05), 0.03)
+        if turn % 3 == 0:
+            for done in client.watch(refs, goal="bytes", on_progress=lambda ref, task: None): pass
+        elif turn % 3 == 1:
+            for ref in refs[:20]: client.start(ref, label="cat", progress=True)
+            for event in client.events(0.5): pass
+        else:
+            client.wait(never, on_progress=lambda task: None)
+    except Alarm:
+        struck += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+for event in client.events(20): pass
+done = event = None
+say("struck", struck > 40)
+say("pending", client.pending, len(client._inbox._claims))
+say("watched", len(list(client.watch(refs[:20]))))
+left = imgtask.live_handles() - 1
+say("left", left if sys.version_info >= (3, 11) and left > len(lost) else 0)
+""",
+            self.sandbox.environment(),
+            " ".join(self.sandbox.make(100) + self.sandbox.make(10, "a cat [never]")),
+        )
+        self.addCleanup(child.close)
+        self.assertEqual(child.hear(60), ["struck", "True"])
+        self.assertEqual(child.hear(), ["pending", "0", "0"])
+        self.assertEqual(child.hear(), ["watched", "20"])
+        self.assertEqual(child.hear(), ["left", "0"])
         self.assertEqual(child.end(), 0)
 
     def test_looks_leave_the_signals_of_the_program_as_they_were(self) -> None:

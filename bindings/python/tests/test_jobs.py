@@ -315,7 +315,7 @@ class EventLoops(WithSandbox):
         fd = client.fileno()
         op = client.start(prompt="a cat")
         # As soon as one is done, what the watch has taken out of the queue holds the other.
-        while not [done for done in client.watch([{"prompt": "a dog"}])] or client._inbox.loose.count == 0:
+        while not [done for done in client.watch([{"prompt": "a dog"}])] or len(client._inbox.loose) == 0:
             pass
         self.assertEqual(select.select([fd], [], [], 0)[0], [fd])
         event = client.next_event()
