@@ -590,14 +590,14 @@ typedef struct imgtask_stats {
     int64_t staleness_p50_ms;
     /** 95 % of the watched tasks were looked at within so many milliseconds, -1 unknown. */
     int64_t staleness_p95_ms;
-    /** Requests a minute that the client allows itself now. */
+    /** Requests a minute that the client allows itself now; 0 while the service wants a pause. */
     uint32_t gate_per_minute;
     /** Threads of ours that live now: those that work on jobs, and short-lived helpers of a name look-up. */
     uint32_t threads;
 } imgtask_stats;
 
 /**
- * What the client has done so far.
+ * What the client has done so far, and what it is at. Goes through all watched tasks: not meant for every frame.
  *
  * @param client  the client.
  * @param inout   set its struct_size; the rest is filled.

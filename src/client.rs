@@ -24,7 +24,7 @@ pub struct Stats {
     pub pending: u64,
     /// Events that wait to be taken.
     pub events_waiting: u64,
-    /// Requests a minute that the client allows itself now.
+    /// Requests a minute that the client allows itself now; 0 while the service wants a pause.
     pub gate_per_minute: u32,
     /// Until the gate lets the next request through.
     pub gate_wait: Duration,

@@ -207,3 +207,49 @@ fn a_host_that_takes_no_event_holds_the_fetching_back_and_loses_nothing() {
     ops.dedup();
     assert_eq!((ops.len(), client.pending()), (JOBS, 0));
 }
+
+#[test]
+fn a_job_about_all_images_that_is_stopped_in_the_middle_tells_what_came_and_is_not_done() {
+    let server = Server::start(|asked, _| match asked.path.as_str() {
+        "/p/img/img_1/0" => typed("image/png", PNG),
+        path if path.starts_with("/p/img/") => common::Answer::Silence,
+        _ => json(&succeeded(&["/p/img/img_1/0", "/p/img/img_1/1", "/p/img/img_1/2"])),
+    });
+    let client = client("dimilinks", &server);
+    let op = client.start(Job { images: Images::All, ..Job::reference("img_1", Goal::Bytes) }).expect("accepted");
+    let first = next(&client);
+    assert_eq!((first.kind, first.image_index, first.status()), (EventKind::Image, 0, Status::Ok));
+    assert!(matches!(first.image, Some(Delivery::Picture(_))));
+    client.stop(op).expect("known");
+    let last = next(&client);
+    assert_eq!((last.kind, last.status()), (EventKind::Final, Status::Cancelled));
+    assert_eq!(last.task.map(|task| task.images.len()), Some(3));
+}
+
+#[test]
+fn thousands_of_jobs_that_end_at_one_time_hold_no_call_up_for_long() {
+    let server = Server::start(|_, _| json(&dimilinks("queued")));
+    // One look a second: nobody gets another one before the time is over.
+    let options = Options { max_requests_per_minute: 60, ..options("dimilinks", &server) };
+    let client = Client::create(&options).expect("a client");
+    const JOBS: usize = 10_000;
+    for n in 0..JOBS {
+        let job =
+            Job { timeout: Some(Duration::from_millis(1_500)), ..Job::reference(format!("img_{n}"), Goal::Finished) };
+        client.start(job).expect("accepted");
+    }
+    let mut longest = Duration::ZERO;
+    within(Duration::from_secs(60), || {
+        while (client.stats().events_waiting as usize) < JOBS {
+            let started = Instant::now();
+            client.stop(u64::MAX).expect_err("no such job");
+            longest = longest.max(started.elapsed());
+        }
+    });
+    println!("the longest call while {JOBS} jobs ended: {longest:?}");
+    let mut starved = 0;
+    for _ in 0..JOBS {
+        starved += usize::from(next(&client).status() == Status::Starved);
+    }
+    assert!(starved > JOBS - 100, "{starved}");
+}

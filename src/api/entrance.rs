@@ -110,7 +110,7 @@ impl Entrance {
     /// Tells the gate what came of a request.
     pub(crate) fn answered(&self, leave: Leave, answer: Answer) {
         let at_ms = match answer {
-            Answer::Limited { .. } => self.clock.now_ms(),
+            Answer::Limited { .. } | Answer::Lost => self.clock.now_ms(),
             _ => leave.at_ms,
         };
         self.pace().gate.answered(leave.pass, at_ms, answer);

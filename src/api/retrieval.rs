@@ -84,8 +84,11 @@ impl Api {
                 sink.restart()?;
                 self.take_inline(text, sink)
             }
-            // What came through the old link counts: the new one goes on from there.
+            // What came through the old link counts where the host names it: the new one goes on from there.
             (Some((None, url)), refused) if refused.is_none() || url != image.url() => {
+                if !partial.is_named() {
+                    partial.restart();
+                }
                 download.fetch(&address(url)?, &mut partial, sink)
             }
             (_, Some(refused)) => Err(refused),

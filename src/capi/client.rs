@@ -143,7 +143,7 @@ pub struct imgtask_stats {
     pub staleness_p50_ms: i64,
     /// 95 % of the watched tasks were looked at within so many milliseconds, -1 unknown.
     pub staleness_p95_ms: i64,
-    /// Requests a minute that the client allows itself now.
+    /// Requests a minute that the client allows itself now; 0 while the service wants a pause.
     pub gate_per_minute: u32,
     /// Threads of ours that live now: those that work on jobs, and short-lived helpers of a name look-up.
     pub threads: u32,
@@ -260,7 +260,7 @@ pub unsafe extern "C" fn imgtask_client_free(client: *mut imgtask_client) {
     });
 }
 
-/// What the client has done so far.
+/// What the client has done so far, and what it is at. Goes through all watched tasks: not meant for every frame.
 ///
 /// @param client  the client.
 /// @param inout   set its struct_size; the rest is filled.

@@ -51,10 +51,11 @@ impl CallersSink {
     fn tell(&self, level: LogLevel, line: &str) {
         let bytes = line.bytes().filter(|byte| *byte != 0).collect::<Vec<u8>>();
         let line = CString::new(bytes).unwrap_or_default();
-        IN_SINK.set(true);
+        // A client that is freed inside the sink may tell it something, too.
+        let was_inside = IN_SINK.replace(true);
         // SAFETY: the caller gave a function of this type that stays callable while the client lives, and its own pointer.
         unsafe { (self.function)(self.user_data, level as u32, line.as_ptr()) };
-        IN_SINK.set(false);
+        IN_SINK.set(was_inside);
     }
 }
 

@@ -7,7 +7,6 @@ use super::job::{Goal, Images};
 use super::slots::{Key, Slot};
 use super::{Shared, State};
 use crate::error::{Error, Status};
-use crate::http::Url;
 use crate::journal::EntryId;
 use crate::log::LogLevel;
 use crate::poll::End;
@@ -61,15 +60,7 @@ impl Shared {
         if slot.stopped {
             return self.end_stopped(state, key, Some(task));
         }
-        let index = match slot.images {
-            Images::One(index) => index,
-            Images::All => 0,
-        };
-        // One that does not exist is told about by whoever fetches it.
-        let host = task.images.get(index).and_then(|image| Url::parse(image.url()).ok());
-        let host = host.map(|url| url.origin().to_string()).unwrap_or_default();
-        state.lanes.push(&host, key, task);
-        self.work.notify_one();
+        self.line_up(state, key, task);
     }
 
     /// The schedule ended the watching of a task that no look is under way for.
@@ -121,12 +112,14 @@ impl Shared {
     pub(super) fn end_stopped(&self, state: &mut State, key: Key, waiting: Option<Box<Task>>) {
         let closing = state.closing;
         let Some(slot) = self.remove(state, key) else { return };
-        let what = match slot.rest.as_ref().is_some_and(|rest| rest.outgoing.is_some()) {
-            true => "nothing was submitted: the job of",
-            false => "the job of",
-        };
         let task = waiting.map(|task| *task).or_else(|| slot.seen());
-        let mut error = slot.watched(&self.api).cancelled(task, what);
+        let mut error = match slot.rest.as_ref().is_some_and(|rest| rest.outgoing.is_some()) {
+            true => Error::new(
+                Status::Cancelled,
+                format!("{}: the job was ended before anything was submitted", self.api.title()),
+            ),
+            false => slot.watched(&self.api).cancelled(task, "the job of"),
+        };
         // A task without a name was never submitted.
         let task = error.take_task().filter(|task| !(task.id.is_empty() && task.poll_ref.is_empty()));
         let event = Event::of(&slot, EventKind::Final);
@@ -135,10 +128,11 @@ impl Shared {
         self.deliver(state, entry, Event { task, error: Some(error), ..event });
     }
 
-    /// A bug of ours struck while a thread worked on `key`.
+    /// A bug of ours struck a thread, which may have worked on `key`.
     pub(super) fn broke(&self, key: Option<Key>, bug: Error) {
         self.api.log.line(LogLevel::Error, || bug.message().to_owned());
         let mut state = self.lock();
+        state.crew.give_up_one();
         if let Some(key) = key {
             self.fail(&mut state, key, bug, None);
         }

@@ -1,22 +1,19 @@
-//! One step of one job, on a thread of ours: a submit, a look, a download.
+//! One step of one job, on a thread of ours: a submit, a look; downloads have a room of their own.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::event::{Delivery, Event, EventKind};
-use super::job::{Goal, Images};
+use super::event::{Event, EventKind};
+use super::job::Goal;
 use super::resume::kept;
 use super::slots::{Key, Known};
-use super::{Shared, State, path};
+use super::{Shared, State};
 use crate::api::{Leave, Look, seen_in};
 use crate::dialect::Outgoing;
 use crate::error::{Error, Result, Status};
 use crate::http::Stop;
-use crate::image::NewFile;
 use crate::journal::EntryId;
 use crate::log::{self, LogLevel};
-use crate::picture::{Picture, PictureInfo, SavedPicture};
 use crate::poll::{Answer, End};
 use crate::task::Task;
 
@@ -59,7 +56,7 @@ impl Shared {
         match errand {
             Errand::Submit { key, outgoing, stop, leave } => self.submit(key, outgoing, &stop, leave),
             Errand::Look { key, id, reference, stop, leave } => self.look(key, &id, &reference, &stop, leave),
-            Errand::Download { key, task, host, stop } => self.download(key, &task, &host, &stop),
+            Errand::Download { key, task, host, stop } => self.download(key, task, &host, &stop),
             Errand::Flush => self.flush_journal(),
         }
     }
@@ -136,13 +133,19 @@ impl Shared {
 
     fn look(&self, key: Key, id: &str, reference: &str, stop: &Arc<Stop>, leave: Leave) {
         let started = Instant::now();
-        let result = self.api.base.target(self.api.dialect(), reference).and_then(|mut target| {
-            // Not every address shows the id.
-            if target.id.is_empty() {
-                target.id = id.to_owned();
+        let result = match self.api.base.target(self.api.dialect(), reference) {
+            Ok(mut target) => {
+                // Not every address shows the id.
+                if target.id.is_empty() {
+                    target.id = id.to_owned();
+                }
+                self.api.look(&target, stop, started + self.api.setup.request_timeout, leave)
             }
-            self.api.look(&target, stop, started + self.api.setup.request_timeout, leave)
-        });
+            Err(error) => {
+                self.api.entrance.answered(leave, Answer::Lost);
+                Err(error)
+            }
+        };
         let now_ms = self.api.entrance.clock.now_ms();
         let mut state = self.lock();
         let allowance_ms = Self::look_over(&mut state, started.elapsed());
@@ -186,19 +189,20 @@ impl Shared {
         slot.error = None;
         if !task.state.is_final() {
             slot.pending_ms = now_ms;
-        } else if slot.born_ms == 0 {
-            // Of our own submits the schedule learns.
-            self.api.learn(&task, None);
         }
         if slot.goal == Goal::Looked {
             state.schedule.forget(key);
             return self.succeed(state, key, Some(task), None);
         }
         let stopped = slot.stopped;
+        let lasted = state.schedule.lasted(key, now_ms);
         // What is over is over, whether or not the host asked for an end meanwhile.
         let end = state.schedule.after(key, seen, now_ms, &mut self.api.entrance.pace(), allowance_ms);
         match end {
-            Some(End::Final) => self.arrived(state, key, Box::new(task)),
+            Some(End::Final) => {
+                self.api.learn(&task, lasted);
+                self.arrived(state, key, Box::new(task));
+            }
             Some(end) => self.ended(state, key, end, Some(task)),
             None if stopped => self.end_stopped(state, key, None),
             None if moved => self.tell_progress(state, key, task),
@@ -234,78 +238,6 @@ impl Shared {
         let Some(slot) = state.slots.get(key) else { return };
         let name = slot.watched(&self.api).name();
         self.api.log.line(LogLevel::Warn, || format!("{}: {name} is unreachable", self.api.title()));
-    }
-
-    fn download(&self, key: Key, task: &Task, host: &str, stop: &Arc<Stop>) {
-        let wanted = {
-            let mut state = self.lock();
-            let slot = state.slots.get(key);
-            slot.map(|slot| {
-                (slot.images, slot.goal, slot.replace, slot.rest.as_ref().and_then(|rest| rest.path.clone()))
-            })
-        };
-        let Some((images, goal, replace, file)) = wanted else { return };
-        let fetch = |index| match (&file, goal) {
-            (Some(file), Goal::File) => self.save(task, index, file, replace, stop),
-            _ => {
-                let mut data = Vec::new();
-                let info = self.api.retrieve(task, index, stop, &mut data)?;
-                Ok(Delivery::Picture(Picture { data, info }))
-            }
-        };
-        let result = match images {
-            Images::One(index) => fetch(index).map(Some),
-            Images::All => self.download_all(key, task, stop, fetch).map(|()| None),
-        };
-        let mut state = self.lock();
-        self.slow_over(&mut state);
-        state.lanes.give_back(host);
-        let Some(slot) = state.slots.get(key) else { return };
-        slot.under_way = None;
-        match result {
-            Ok(image) => self.succeed(&mut state, key, Some(task.clone()), image),
-            Err(error) if slot.stopped && error.status() == Status::Cancelled => {
-                self.end_stopped(&mut state, key, Some(Box::new(task.clone())));
-            }
-            Err(error) => self.fail(&mut state, key, error, Some(task.clone())),
-        }
-    }
-
-    /// Every image with an event of its own; the first error is the job's.
-    fn download_all(
-        &self,
-        key: Key,
-        task: &Task,
-        stop: &Arc<Stop>,
-        fetch: impl Fn(usize) -> Result<Delivery>,
-    ) -> Result<()> {
-        let mut first_error = None;
-        for index in 0..task.images.len().max(1) {
-            let result = fetch(index);
-            if stop.is_stopped() || task.images.is_empty() {
-                return result.map(drop);
-            }
-            let (image, error) = match result {
-                Ok(image) => (Some(image), None),
-                Err(error) => (None, Some(error)),
-            };
-            first_error = first_error.or_else(|| error.clone());
-            let mut state = self.lock();
-            let Some(slot) = state.slots.get(key) else { return Ok(()) };
-            let goal = if image.is_some() { slot.goal } else { Goal::Finished };
-            let event = Event::of(slot, EventKind::Image);
-            self.queue.push(Event { image_index: index, image, error, goal: Some(goal), ..event });
-        }
-        first_error.map_or(Ok(()), Err)
-    }
-
-    fn save(&self, task: &Task, index: usize, file: &Path, replace: bool, stop: &Arc<Stop>) -> Result<Delivery> {
-        let about = |error: Error| error.with_task_id(&task.id);
-        // The type is not known yet. What stands in its place may be this very image, saved before a crash: the bytes tell.
-        let mut new_file = NewFile::create(&path::fill(file, &task.id, index, "part"), true).map_err(about)?;
-        let info: PictureInfo = self.api.retrieve(task, index, stop, &mut new_file)?;
-        new_file.name(&path::fill(file, &task.id, index, info.extension), replace).map_err(about)?;
-        Ok(Delivery::Saved(SavedPicture { path: new_file.finish().map_err(about)?, info }))
     }
 
     fn told(&self, what: &str, result: &Result<Task>) {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use super::slots::Key;
 use crate::task::Task;
 
-/// Downloads from one host at a time.
+/// Downloads from one host at a time, at most.
 const PER_HOST: usize = 4;
 
 /// A download that waits.
@@ -20,8 +20,8 @@ struct Lane {
     waiting: VecDeque<Waiting>,
 }
 
-#[derive(Default)]
 pub(super) struct Lanes {
+    per_host: usize,
     by_host: HashMap<String, Lane>,
     /// Hosts that something waits for, in the order of their turns.
     turns: VecDeque<String>,
@@ -30,6 +30,17 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
+    /// For so many downloads at a time from all hosts together.
+    pub(super) fn new(at_a_time: usize) -> Lanes {
+        Lanes {
+            // One host leaves a place for the others.
+            per_host: at_a_time.saturating_sub(1).clamp(1, PER_HOST),
+            by_host: HashMap::new(),
+            turns: VecDeque::new(),
+            weight: 0,
+        }
+    }
+
     pub(super) fn push(&mut self, host: &str, key: Key, task: Box<Task>) {
         self.weight += task.json.as_str().len();
         let lane = self.by_host.entry(host.to_owned()).or_default();
@@ -44,7 +55,7 @@ impl Lanes {
         for _ in 0..self.turns.len() {
             let host = self.turns.pop_front()?;
             let Some(lane) = self.by_host.get_mut(&host) else { continue };
-            if lane.running < PER_HOST
+            if lane.running < self.per_host
                 && let Some(waiting) = lane.waiting.pop_front()
             {
                 lane.running += 1;
@@ -101,7 +112,7 @@ mod tests {
     use super::*;
 
     fn lanes(of: &[(&str, Key)]) -> Lanes {
-        let mut lanes = Lanes::default();
+        let mut lanes = Lanes::new(6);
         for (host, key) in of {
             lanes.push(host, *key, Box::new(Task::unseen("a", "a")));
         }
@@ -118,6 +129,15 @@ mod tests {
         assert_eq!(taken(&mut lanes), [1, 6, 2, 3, 4]);
         lanes.give_back("a");
         assert_eq!(taken(&mut lanes), [5]);
+    }
+
+    #[test]
+    fn a_dead_host_never_takes_every_place_of_a_small_crew() {
+        let mut lanes = Lanes::new(3);
+        for (host, key) in [("dead", 1), ("dead", 2), ("dead", 3), ("live", 4)] {
+            lanes.push(host, key, Box::new(Task::unseen("a", "a")));
+        }
+        assert_eq!(taken(&mut lanes), [1, 4, 2]);
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //!
 //! - [`job`], [`event`]: what a host says and what it is told.
 //! - [`slots`]: the jobs that are not over. [`queue`]: the events that nobody has taken yet. [`lanes`]: downloads that wait.
-//! - [`worker`]: the threads. [`errand`]: what they do for one job. [`ending`]: how a job ends.
+//! - [`worker`]: the threads. [`errand`], [`download`]: what they do for one job. [`ending`]: how a job ends.
 //! - [`resume`]: what the journal brings back. [`path`]: where images go.
 //!
 //! When to look is decided in `poll`, by the same machine and the same gate that blocking calls use. Locks are taken in this
-//! order: the fleet's state, the pace of the gate; the queue's lock is held alone.
+//! order: the fleet's state, the pace of the gate; the queue's is innermost, and nothing is taken under it.
 
+mod download;
 mod ending;
 mod errand;
 mod event;
@@ -105,7 +106,7 @@ impl Fleet {
         let state = State {
             slots: Slots::default(),
             schedule: Schedule::new(Arc::clone(&api.setup.timing), seed()),
-            lanes: Lanes::default(),
+            lanes: Lanes::new(worker::Crew::new(api.setup.max_workers).most_slow()),
             crew: worker::Crew::new(api.setup.max_workers),
             last_op: 0,
             closing: false,
@@ -182,11 +183,13 @@ impl Fleet {
     /// The next event; `None` when none came in `timeout` (which itself is `None` to wait as long as it takes).
     pub(crate) fn next_event(&self, timeout: Option<Duration>) -> Result<Option<Event>> {
         let shared = &self.shared;
+        // Before anything that may last: an interrupt from now on is for this call.
+        let interrupts = shared.queue.interrupts();
         shared.api.log.deliver();
         let started = (timeout != Some(Duration::ZERO)).then(Instant::now);
         loop {
             let spent = started.map_or(Duration::ZERO, |started| started.elapsed());
-            match shared.queue.take(timeout.map(|timeout| timeout.saturating_sub(spent))) {
+            match shared.queue.take(timeout.map(|timeout| timeout.saturating_sub(spent)), interrupts) {
                 Taken::Event { event, made_room } => {
                     if event.kind == EventKind::Final {
                         shared.pending.fetch_sub(1, Ordering::AcqRel);
@@ -314,7 +317,7 @@ impl Shared {
                 match self.api.target(reference) {
                     Ok(target) => self.name(&mut slot, &target),
                     // A synchronous answer may name no task; what it brought is here all the same.
-                    Err(_) if task.state.is_final() => slot.name_task(&task.id, ""),
+                    Err(_) if task.state.is_final() && goal != Goal::Looked => slot.name_task(&task.id, ""),
                     Err(error) => return Err(error),
                 }
                 begun = Some(task);

@@ -89,13 +89,18 @@ impl Queue {
         }
     }
 
-    /// Takes the next event, waiting for `timeout` at most; `None` waits as long as it takes.
-    pub(super) fn take(&self, timeout: Option<Duration>) -> Taken {
+    /// How often waiting was interrupted, for a call that is about to take an event.
+    pub(super) fn interrupts(&self) -> u64 {
+        self.interrupts.load(Ordering::Acquire)
+    }
+
+    /// Takes the next event, waiting for `timeout` at most; `None` waits as long as it takes. An interrupt ends the waiting, when it
+    /// came after the call had read its count of them.
+    pub(super) fn take(&self, timeout: Option<Duration>, interrupts: u64) -> Taken {
         // Once a frame, and nearly always for nothing: no lock, no clock.
         if timeout == Some(Duration::ZERO) && !self.to_tell.load(Ordering::Acquire) {
             return Taken::Nothing;
         }
-        let interrupts = self.interrupts.load(Ordering::Acquire);
         let started = Instant::now();
         let mut state = self.lock();
         loop {
@@ -122,7 +127,7 @@ impl Queue {
             if state.closed {
                 return Taken::Closed;
             }
-            if self.interrupts.load(Ordering::Acquire) != interrupts {
+            if self.interrupts() != interrupts {
                 return Taken::Interrupted;
             }
             if mem::take(&mut state.nudged) {
@@ -148,11 +153,11 @@ impl Queue {
         self.arrived.notify_all();
     }
 
-    /// Wakes whoever waits, without an event.
+    /// Wakes whoever waits, or is about to, without an event.
     pub(super) fn nudge(&self) {
         let mut state = self.lock();
+        state.nudged = true;
         if state.sleepers > 0 {
-            state.nudged = true;
             self.arrived.notify_one();
         }
     }
@@ -249,4 +254,75 @@ struct Signal;
 #[cfg(not(unix))]
 impl Signal {
     fn show(&mut self, _: bool) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::job::Images;
+    use super::super::slots::Slot;
+    use super::*;
+    use crate::fleet::Goal;
+
+    fn event(op: u64, kind: EventKind, image_index: usize) -> Event {
+        let mut slot = Slot::new(Goal::Finished, Images::One(image_index));
+        slot.op = op;
+        Event::of(&slot, kind)
+    }
+
+    fn taken(queue: &Queue) -> Option<(u64, EventKind, usize)> {
+        match queue.take(Some(Duration::ZERO), queue.interrupts()) {
+            Taken::Event { event, .. } => Some((event.op, event.kind, event.image_index)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn progress_that_nobody_takes_is_merged_and_tells_of_the_last_look() {
+        let queue = Queue::default();
+        for n in 0..1_000 {
+            queue.push(event(1 + n as u64 % 2, EventKind::Progress, n));
+        }
+        assert_eq!(queue.waiting(), 2);
+        assert_eq!(taken(&queue), Some((1, EventKind::Progress, 998)));
+        assert_eq!(taken(&queue), Some((2, EventKind::Progress, 999)));
+        assert_eq!(taken(&queue), None);
+    }
+
+    #[test]
+    fn a_final_event_takes_the_place_of_progress_and_nothing_follows_it() {
+        let queue = Queue::default();
+        queue.push(event(1, EventKind::Progress, 0));
+        queue.push(event(2, EventKind::Progress, 0));
+        queue.push(event(1, EventKind::Final, 0));
+        assert!(queue.waiting() == 2 && queue.holds_final(1) && !queue.holds_final(2));
+        assert_eq!(taken(&queue), Some((2, EventKind::Progress, 0)));
+        assert_eq!(taken(&queue), Some((1, EventKind::Final, 0)));
+        assert_eq!((taken(&queue), queue.holds_final(1), queue.waiting()), (None, false, 0));
+    }
+
+    #[test]
+    fn an_interrupt_that_comes_before_the_waiting_ends_it_all_the_same() {
+        let queue = Queue::default();
+        let before = queue.interrupts();
+        queue.interrupt();
+        assert!(matches!(queue.take(None, before), Taken::Interrupted));
+        assert!(matches!(queue.take(Some(Duration::from_millis(1)), queue.interrupts()), Taken::Nothing));
+    }
+
+    #[test]
+    fn a_line_for_the_log_wakes_also_who_only_begins_to_wait() {
+        let queue = Queue::default();
+        queue.nudge();
+        assert!(matches!(queue.take(None, queue.interrupts()), Taken::Nudged));
+    }
+
+    #[test]
+    fn a_closed_queue_says_so_when_its_last_event_was_taken() {
+        let queue = Queue::default();
+        queue.push(event(1, EventKind::Final, 0));
+        queue.close();
+        assert!(taken(&queue).is_some());
+        assert!(matches!(queue.take(Some(Duration::ZERO), queue.interrupts()), Taken::Closed));
+        assert!(matches!(queue.take(None, queue.interrupts()), Taken::Closed));
+    }
 }

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::ending::submit_unknown;
 use super::event::{Event, EventKind};
 use super::job::{Goal, Images};
 use super::slots::Slot;
 use super::{Fleet, Shared, State, closed};
+use crate::api::unix_ms;
 use crate::error::{Error, Result, Status};
 use crate::journal::{Entry, EntryId, Journal};
 use crate::log::LogLevel;
@@ -189,9 +189,9 @@ impl Shared {
             task_ref: kept(&slot.id, slot.reference()).to_owned(),
             label: slot.label.to_string(),
             submitted_at_ms: match slot.born_ms {
-                _ if submits => wall_ms(),
+                _ if submits => unix_ms(),
                 0 => 0,
-                _ => wall_ms() - i64::try_from(age_ms).unwrap_or(0),
+                _ => unix_ms() - i64::try_from(age_ms).unwrap_or(0),
             },
             model: String::new(),
             goal: slot.goal as u32,
@@ -213,9 +213,13 @@ impl Shared {
     }
 
     fn read_entry(&self, id: EntryId, entry: Entry, progress: bool) -> Result<Slot> {
-        let goal = Goal::ALL.iter().find(|goal| **goal as u32 == entry.goal);
-        let goal =
-            *goal.ok_or_else(|| Error::new(Status::Journal, "an entry has a goal that this version does not know"))?;
+        let newer =
+            || Error::new(Status::Journal, "an entry wants what this version cannot do: it stays for a later one");
+        let known = Goal::ALL.iter().filter(|goal| **goal != Goal::Pixels);
+        let goal = *known.into_iter().find(|goal| **goal as u32 == entry.goal).ok_or_else(newer)?;
+        if entry.max_side != 0 || entry.flags & !(PROGRESS | NO_REPLACE) != 0 {
+            return Err(newer());
+        }
         let images = match usize::try_from(entry.image_index) {
             _ if entry.image_index == ALL_IMAGES => Images::All,
             index => Images::One(index.unwrap_or(usize::MAX)),
@@ -233,7 +237,7 @@ impl Shared {
         }
         if entry.submitted_at_ms > 0 {
             // The wall clock may have been set since: an age is at least none.
-            let age_ms = u64::try_from(wall_ms() - entry.submitted_at_ms).unwrap_or(0);
+            let age_ms = u64::try_from(unix_ms() - entry.submitted_at_ms).unwrap_or(0);
             slot.born_ms = self.api.entrance.clock.now_ms().saturating_sub(age_ms).max(1);
         }
         if !entry.task_ref.is_empty() {
@@ -280,10 +284,6 @@ pub(super) fn lasting(path: PathBuf) -> Result<PathBuf> {
         return Err(Error::invalid("the journal keeps only paths in UTF-8"));
     }
     std::path::absolute(&path).map_err(|_| Error::invalid("the path is empty, or the folder of the process is gone"))
-}
-
-fn wall_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
@@ -335,15 +335,15 @@ mod tests {
 
     #[test]
     fn a_task_of_our_own_that_is_minutes_old_is_looked_at_at_once_and_not_forgiven_to_be_unknown() {
-        assert_eq!(first_look(wall_ms() - 300 * SECOND), (0, Some(End::NotFound)));
+        assert_eq!(first_look(unix_ms() - 300 * SECOND), (0, Some(End::NotFound)));
         // Older than any clock of a client reaches back.
-        assert_eq!(first_look(wall_ms() - 100 * 24 * 3600 * SECOND), (0, Some(End::NotFound)));
+        assert_eq!(first_look(unix_ms() - 100 * 24 * 3600 * SECOND), (0, Some(End::NotFound)));
         assert_eq!(first_look(1), (0, Some(End::NotFound)));
     }
 
     #[test]
     fn a_task_that_was_submitted_just_before_the_restart_is_as_young_as_it_is() {
-        let (after_ms, end) = first_look(wall_ms() - SECOND);
+        let (after_ms, end) = first_look(unix_ms() - SECOND);
         assert!(
             (1_000..=2_000).contains(&after_ms),
             "the first look comes 3 s after the submit, not {after_ms} ms from now"
@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_set_back_delays_the_first_look_no_longer_than_for_a_new_task() {
-        let (after_ms, _) = first_look(wall_ms() + 3_600 * SECOND);
+        let (after_ms, _) = first_look(unix_ms() + 3_600 * SECOND);
         assert!(after_ms <= 3_000, "{after_ms}");
     }
 

@@ -54,6 +54,9 @@ pub(super) struct Rest {
     /// The caller's own time limit, milliseconds.
     pub(super) timeout_ms: Option<u64>,
     pub(super) path: Option<PathBuf>,
+    /// Of a job about all images: the next one, and what the first that failed came to.
+    pub(super) next_image: usize,
+    pub(super) first_error: Option<Error>,
 }
 
 /// What the looks so far have shown, without the body.
@@ -100,6 +103,14 @@ impl Slot {
     /// What to pass to look at the task.
     pub(super) fn reference(&self) -> &str {
         if self.reference.is_empty() { &self.id } else { &self.reference }
+    }
+
+    /// The image that it is about now.
+    pub(super) fn image_index(&self) -> usize {
+        match self.images {
+            Images::One(index) => index,
+            Images::All => self.rest.as_ref().map_or(0, |rest| rest.next_image),
+        }
     }
 
     pub(super) fn rest(&mut self) -> &mut Rest {

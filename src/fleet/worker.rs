@@ -18,6 +18,9 @@ const STACK_BYTES: usize = 256 * 1024;
 /// So long changes of the journal that nobody waits for may gather while there is other work.
 const JOURNAL_PAUSE: Duration = Duration::from_millis(200);
 
+/// Jobs that end in one go at most: thousands may end at one deadline, and a host that starts or stops one must not wait for all.
+const ENDS_AT_ONCE: usize = 64;
+
 /// Who works, and at what.
 pub(super) struct Crew {
     most: usize,
@@ -58,7 +61,21 @@ impl Crew {
 
     /// Whether one more submit or download may be under way: some threads are kept for looks.
     fn has_room_for_slow(&self) -> bool {
-        self.slow < self.most.saturating_sub((self.most / 4).max(1)).max(1)
+        self.slow < self.most_slow()
+    }
+
+    /// Submits and downloads under way at most.
+    pub(super) fn most_slow(&self) -> usize {
+        self.most.saturating_sub((self.most / 4).max(1)).max(1)
+    }
+
+    /// A thread's call will not be heard of again. Which kind it was matters no more: the fleet is closing.
+    pub(super) fn give_up_one(&mut self) {
+        if self.looks > 0 {
+            self.looks -= 1;
+        } else {
+            self.slow = self.slow.saturating_sub(1);
+        }
     }
 }
 
@@ -86,14 +103,18 @@ impl Shared {
     /// A thread's life.
     fn work(self: Arc<Shared>) {
         log::hold_lines_of_this_thread();
-        while let Some(errand) = self.next_errand() {
-            let job = errand.job();
+        loop {
+            let mut job = None;
             let done = panics::contain(|| {
+                let Some(errand) = self.next_errand() else { return Ok(false) };
+                job = errand.job();
                 self.run(errand);
-                Ok(())
+                Ok(true)
             });
-            if let Err(bug) = done {
-                self.broke(job, bug);
+            match done {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(bug) => self.broke(job, bug),
             }
             if self.api.log.holds_lines() {
                 self.queue.nudge();
@@ -120,7 +141,7 @@ impl Shared {
                 Ok(errand) => {
                     // Somebody stays to wait for the next one.
                     if state.crew.idle > 0 {
-                        if state.crew.alarm_ms.is_none() {
+                        if state.crew.alarm_ms.is_none() || self.journal_waits() {
                             self.work.notify_one();
                         }
                     } else {
@@ -172,6 +193,7 @@ impl Shared {
             return Ok(Errand::Download { key: waiting.key, task: waiting.task, host, stop });
         }
         let brings_more = in_queue + state.lanes.weight() <= MAX_HELD_BYTES;
+        let mut ends = 0;
         loop {
             let now_ms = self.api.entrance.clock.now_ms();
             let submits = brings_more && state.crew.has_room_for_slow();
@@ -194,7 +216,13 @@ impl Shared {
                     state.crew.looks += 1;
                     return Ok(Errand::Look { key, id, reference, stop, leave: Leave { pass, at_ms: now_ms } });
                 }
-                Turn::End { key, end } => self.gave_up(state, key, end),
+                Turn::End { key, end } => {
+                    self.gave_up(state, key, end);
+                    ends += 1;
+                    if ends == ENDS_AT_ONCE {
+                        return Err(Some(now_ms));
+                    }
+                }
                 Turn::Rest { until_ms } => {
                     self.tell_saturation(state);
                     let journal_ms = self.journal_waits().then(|| {

@@ -11,7 +11,7 @@ pub(crate) struct Partial {
     len: u64,
     /// Its whole length, where the server said it.
     total: Option<u64>,
-    /// The server's name for this state of it: a strong ETag, else the time of its last change.
+    /// The server's name for this state of it: a strong ETag.
     validator: Option<String>,
     declared_media_type: String,
     /// Whether the end of the body is proved by its framing.
@@ -53,6 +53,11 @@ impl Partial {
     pub(crate) fn range(&self) -> Option<(String, Option<&str>)> {
         let can_prove = self.validator.is_some() || self.total.is_some();
         (self.len > 0 && can_prove).then(|| (format!("bytes={}-", self.len), self.validator.as_deref()))
+    }
+
+    /// Whether what came is named so well that another address of the image may go on from it.
+    pub(crate) fn is_named(&self) -> bool {
+        self.validator.is_some()
     }
 
     /// Forgets what came.
@@ -116,10 +121,9 @@ impl Partial {
     }
 }
 
-/// A weak ETag does not name bytes.
+/// A weak ETag does not name bytes, and a time of last change none within its second.
 fn validator(reply: &Reply) -> Option<String> {
-    let strong = reply.header("etag").filter(|tag| tag.starts_with('"'));
-    strong.or_else(|| reply.header("last-modified")).map(str::to_owned)
+    reply.header("etag").filter(|tag| tag.starts_with('"')).map(str::to_owned)
 }
 
 /// The first byte and the whole length in `bytes 5-9/10`; the length is `None` for `*`.
@@ -132,7 +136,7 @@ fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
         total => Some(total.parse::<u64>().ok()?),
     };
     // The rest goes to the end.
-    let whole = total.is_none_or(|total| to + 1 == total);
+    let whole = total.is_none_or(|total| to.checked_add(1) == Some(total));
     (from <= to && whole).then_some((from, total))
 }
 

@@ -276,9 +276,6 @@ fn threads_that_add_at_once_share_commits_and_all_entries_are_there() {
     assert!(steps < one * (THREADS * EACH) as u64 / 2, "{steps} steps for all, {one} for one");
 }
 
-#[cfg(unix)]
-#[cfg(unix)]
-#[cfg(unix)]
 #[test]
 fn no_secret_of_an_address_is_in_the_file() {
     let place = Place::new();

@@ -68,7 +68,7 @@ struct Search {
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
     phase: Phase,
-    /// Filling of the bucket at `level_ms`, in the unit of `ONE`; below zero after charges that did not wait.
+    /// Filling of the bucket at `level_ms`, in the unit of `ONE`.
     level: i64,
     level_ms: u64,
     /// What flows in per millisecond: tenths of a request per minute.
@@ -92,6 +92,8 @@ const MINUTE_MS: u64 = 60_000;
 const RAMP_MS: u64 = 10_000;
 /// A probe that is neither answered nor lost after this is given up; no look lasts so long.
 const PROBE_MS: u64 = 30_000;
+/// From a probe that was lost to the next one: a service that asked for a pause is not asked at the speed of its refusals.
+const LOST_PROBE_MS: u64 = 1_000;
 /// Who comes while the probe is under way asks again after this.
 const PROBE_PAUSE_MS: u64 = 100;
 /// Closing times where the service states none: the first, doubled up to the last.
@@ -152,7 +154,7 @@ impl Gate {
     }
 
     /// Admits a request that does not wait for its turn; only a closed gate holds it back, until the time in `Err`. It counts
-    /// like any other, and those after it wait longer.
+    /// like any other, but leaves one for those who do wait.
     pub(crate) fn charge(&mut self, now_ms: u64) -> Result<Pass, u64> {
         if !matches!(self.phase, Phase::Open)
             && let Some(answer) = self.guard(now_ms)
@@ -160,8 +162,7 @@ impl Gate {
             return answer;
         }
         self.fill(now_ms);
-        // What was sent more than a minute's budget ago is past for the service, too.
-        self.level = (self.level - ONE).max(-(i64::from(self.rate) * MINUTE_MS as i64));
+        self.level = (self.level - ONE).max(self.level.min(ONE));
         Ok(Pass(self.epoch))
     }
 
@@ -174,7 +175,7 @@ impl Gate {
                 self.level_ms = now_ms;
             }
             (Answer::Lost, Phase::Probing { .. }) if pass.0 == self.epoch => {
-                self.phase = Phase::Closed { until_ms: now_ms };
+                self.phase = Phase::Closed { until_ms: now_ms.saturating_add(LOST_PROBE_MS) };
             }
             _ => {}
         }
@@ -195,6 +196,11 @@ impl Gate {
                 (u64::from(self.budget()) * into_ms / RAMP_MS) as u32
             }
         }
+    }
+
+    /// Whether more than a probe may pass.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Ramp { .. })
     }
 
     /// Requests a minute that it allows when nothing is wrong; at least 1.

@@ -166,8 +166,10 @@ impl Schedule {
                 return turn;
             }
         }
-        let submit = self.queues.front(SUBMITS).filter(|_| submits_allowed);
         let looks = looks_allowed && (LASTS..QUEUES).any(|queue| self.queues.len(queue) > 0);
+        let submit = self.queues.front(SUBMITS).filter(|_| submits_allowed);
+        // A submit may last for minutes: it is no probe where a look can be one.
+        let submit = submit.filter(|_| !looks || pace.gate.is_open());
         let alarm_ms = self.alarms.first().map(|(at_ms, _)| at_ms);
         if submit.is_none() && !looks {
             return Turn::Rest { until_ms: alarm_ms };
@@ -208,14 +210,15 @@ impl Schedule {
                 None
             }
             Step::End(end) => {
-                let (model, lasted) = (entry.model, entry.watch.duration_ms(now_ms));
                 self.forget(key);
-                if let (End::Final, Some((from_ms, to_ms))) = (end, lasted) {
-                    pace.durations.learn_between(model, from_ms, to_ms);
-                }
                 Some(end)
             }
         }
+    }
+
+    /// Between which ages the task has ended, if this moment's look shows that it has; `None` where nobody knows when it began.
+    pub(crate) fn lasted(&self, key: u32, now_ms: u64) -> Option<(u64, u64)> {
+        self.entries.get(key as usize).filter(|entry| entry.state == State::Looking)?.watch.duration_ms(now_ms)
     }
 
     /// Whether so many looks at this task failed in a row that the service counts as unreachable.

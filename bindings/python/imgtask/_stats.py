@@ -23,11 +23,11 @@ class Stats:
     retries: int
     #: Body bytes received.
     bytes_received: int
-    #: Requests a minute that the client allows itself now, 0 unlimited.
+    #: Requests a minute that the client allows itself now; 0 while the service wants a pause.
     gate_per_minute: int
     #: Milliseconds until the request budget allows the next request, 0 at once.
     gate_wait_ms: int
-    #: Milliseconds that looking at every pending task once takes, 0 unknown.
+    #: Milliseconds that looking at every pending task once takes, 0 without any.
     sweep_ms: int
     #: Half of the pending tasks were looked at within so many milliseconds, -1 unknown.
     staleness_p50_ms: int

@@ -128,8 +128,10 @@ fn a_lost_probe_is_followed_by_another_and_so_is_one_that_nobody_reports() {
     let (mut gate, mut now) = (gate(1_000), 0);
     let (_, probe) = closed_by(&mut gate, &mut now, limited(2_000));
     gate.answered(probe, now + 10, Answer::Lost);
-    assert!(gate.take(now + 10).is_ok() && gate.take(now + 10).is_err());
-    now += 20;
+    // Not at the speed at which connections are refused.
+    assert_eq!(gate.take(now + 10), Err(now + 1_010));
+    now += 1_010;
+    assert!(gate.take(now).is_ok() && gate.take(now).is_err());
     let start = now;
     next(&mut gate, &mut now);
     assert!((29_900..=30_100).contains(&(now - start)), "{}", now - start);
@@ -217,19 +219,21 @@ fn late_answers_from_before_a_closing_neither_open_the_gate_nor_count_again() {
 }
 
 #[test]
-fn a_request_that_does_not_wait_is_counted_and_the_next_ones_wait_for_it() {
+fn requests_that_do_not_wait_use_the_burst_up_and_leave_their_turn_to_those_that_do() {
     let mut gate = gate(1_000);
-    for _ in 0..45 {
-        assert!(gate.charge(0).is_ok());
-    }
-    let at = gate.take(0).expect_err("thirty too many");
-    assert!((2_000..=2_100).contains(&at), "{at}");
-    // However many: what is past for the service is past here.
     for _ in 0..100_000 {
         assert!(gate.charge(0).is_ok());
     }
-    let at = gate.take(0).expect_err("many too many");
-    assert!((60_000..=60_100).contains(&at), "{at}");
+    assert!(gate.take(0).is_ok());
+    let at = gate.take(0).expect_err("the burst is used up");
+    assert!((60..=70).contains(&at), "{at}");
+    // However many there are, who waits gets the whole rate.
+    let mut taken = 0;
+    for now in 0..60_000 {
+        assert!(gate.charge(now).is_ok());
+        taken += u32::from(gate.take(now).is_ok());
+    }
+    assert!((895..=905).contains(&taken), "{taken}");
 }
 
 #[test]

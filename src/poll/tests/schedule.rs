@@ -313,22 +313,23 @@ fn a_429_that_reaches_past_the_deadline_is_reported_at_once() {
 }
 
 #[test]
-fn completions_are_learned_from_tasks_of_known_age_only() {
+fn how_long_a_task_lasted_is_told_of_tasks_of_known_age_only() {
     let mut desk = Desk::new(dimilinks(), 1_000);
-    for n in 0..10 {
-        desk.ours(0, 0, HOUR_MS);
-        desk.now += 20_000;
-        desk.look(Seen::Final);
-        assert_eq!(desk.pace.durations.known(desk.model), n + 1);
-    }
+    desk.ours(0, 0, HOUR_MS);
+    desk.now += 20_000;
+    let (key, ..) = desk.looked_at();
+    assert_eq!(desk.schedule.lasted(key, desk.now), Some((0, 20_000)));
+    assert_eq!(desk.after(key, Seen::Final), Some(End::Final));
+    assert_eq!(desk.schedule.lasted(key, desk.now), None, "it is over");
     desk.foreign(0, HOUR_MS);
-    desk.look(Seen::Final);
-    assert_eq!(desk.pace.durations.known(desk.model), 10);
+    let (key, ..) = desk.looked_at();
+    assert_eq!(desk.schedule.lasted(key, desk.now), None);
+    desk.schedule.forget(key);
     // A resumed one.
     let start = Start { born_ms: desk.now - 30_000, ours: false, deadline_ms: desk.now + HOUR_MS, model: desk.model };
     desk.schedule.watch(0, start, desk.now);
-    desk.look(Seen::Final);
-    assert_eq!(desk.pace.durations.known(desk.model), 11);
+    let (key, ..) = desk.looked_at();
+    assert_eq!(desk.schedule.lasted(key, desk.now), Some((0, 30_000)));
 }
 
 /// Watches `tasks` that never finish until all have ended, and gives the ends and the age of the last answer at each end.

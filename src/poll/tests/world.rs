@@ -204,8 +204,12 @@ impl World {
             Flight::Look => {
                 let done = self.now_ms >= done_ms;
                 let seen = if done { Seen::Final } else { Seen::Pending { hint_ms: None } };
+                let lasted = self.schedule.lasted(key, self.now_ms);
                 let end = self.schedule.after(key, seen, self.now_ms, &mut self.pace, 250);
                 assert_eq!(end, done.then_some(End::Final));
+                if let (true, Some((from_ms, to_ms))) = (done, lasted) {
+                    self.pace.durations.learn_between(self.model, from_ms, to_ms);
+                }
                 if done {
                     self.figures.seen(self.now_ms, done_ms);
                     self.finished.push(key);
