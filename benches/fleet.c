@@ -4,6 +4,7 @@
  *     fleet watch  BASE KEY PER_MINUTE [DEAD_BASE]   every task to its end, beside a dead host where one is given
  *     fleet memory BASE KEY PER_MINUTE               what a waiting task weighs
  *     fleet empty  BASE KEY                          asking for an event when there is none
+ *     fleet ask    BASE KEY CALLS                    so many calls of it, for a tool that counts instructions
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -232,6 +233,17 @@ static void empty(const char *base, const char *key)
     imgtask_client_free(client);
 }
 
+static void ask(const char *base, const char *key, unsigned long calls)
+{
+    imgtask_client *client = client_at(base, key, 0, 0);
+    imgtask_event event = IMGTASK_INIT(imgtask_event);
+    while (calls--) {
+        imgtask_status status = imgtask_client_next_event(client, 0, &event);
+        if (status != IMGTASK_STATUS_NO_EVENT) die("next_event", status);
+    }
+    imgtask_client_free(client);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 4) return 2;
@@ -240,6 +252,10 @@ int main(int argc, char **argv)
         return 0;
     }
     if (argc < 5) return 2;
+    if (!strcmp(argv[1], "ask")) {
+        ask(argv[2], argv[3], strtoul(argv[4], NULL, 10));
+        return 0;
+    }
     while (id_count < MOST && scanf("%63s", ids[id_count]) == 1) id_count++;
     uint32_t per_minute = (uint32_t)strtoul(argv[4], NULL, 10);
     if (!strcmp(argv[1], "watch")) watch(argv[2], argv[3], per_minute, argc > 5 ? argv[5] : NULL);

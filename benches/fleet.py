@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import re
+import shutil
 import socket
 import subprocess
 import urllib.request
@@ -71,6 +73,23 @@ def watch(program, command, *dead):
         return seen, sandbox.ask("stats")["rate_limited"] + seen["rate_limited"]
 
 
+def instructions(program):
+    """What one more call for an event costs when there is none; what comes before the first one is not counted."""
+    few, many = 1_000, 21_000
+
+    def total(calls):
+        tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+        run = subprocess.run(
+            [*tool, program, "ask", "http://127.0.0.1:1", "key", str(calls)], capture_output=True, text=True, timeout=PATIENCE
+        )
+        found = re.search(r"Collected : (\d+)", run.stderr)
+        if run.returncode or not found:
+            raise SystemExit(f"fleet ask: {run.stderr}")
+        return int(found[1])
+
+    return (total(many) - total(few)) / (many - few)
+
+
 def measure(table, lib, command, folder):
     """Adds the figures to the table."""
     program = folder / "fleet"
@@ -85,6 +104,12 @@ def measure(table, lib, command, folder):
     table.title("asking for an event when there is none")
     table.figure("imgtask_client_next_event(client, 0, ...), median ns", asked["ask_ns"], ".0f", 100)
     table.figure("allocations of a million calls", asked["allocations"], ".0f", 0, counted=True)
+
+    name = "instructions of a call"
+    if shutil.which("valgrind"):
+        table.figure(name, instructions(program), ".0f", 400, counted=True)
+    else:
+        table.missing(name, "valgrind is missing: apt-get install valgrind")
 
     with contextlib.ExitStack() as stack:
         # No task ends, no request is too many: only waiting counts.
