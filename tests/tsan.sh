@@ -34,4 +34,4 @@ run() { # a program, and how much of it: a report of the sanitizer is an error
   echo "$name: clean"
 }
 
-run stress && run racing
+run stress && run racing && run stopped_jobs

@@ -137,7 +137,7 @@ static void while_the_gate_is_closed(void)
     /* Nothing of it was sent, and the event says so. */
     event = final_event(client, other, IMGTASK_STATUS_CANCELLED);
     soon(since, "the end of a submit that waits");
-    CHECK_HOLDS(imgtask_error_message(event.error), "nothing was submitted");
+    CHECK_HOLDS(imgtask_error_message(event.error), "before anything was submitted");
     CHECK(event.task == NULL && event.goal == 0);
     imgtask_event_clear(&event);
     stopped(client, look, IMGTASK_STATUS_CANCELLED);
