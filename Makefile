@@ -17,6 +17,9 @@ ABI     := 0
 # The first build takes minutes, and shows what it is at; those after it are silent.
 hush     = $(if $(wildcard $(1)),--quiet)
 
+# A program that uses the old file goes on with it.
+place = cp $(1) $(2).new && mv -f $(2).new $(2)
+
 .PHONY: demo test lib lib-lean header examples bench lint clean help
 
 help: ## what there is
@@ -32,7 +35,7 @@ test: tool lib ## all tests: Rust, C, Python, Lua, examples, games
 tool: ## the command line, into build/bin
 	@mkdir -p $(BUILD)/bin
 	@$(CARGO) build $(call hush,$(BUILD)/bin/imgtask) --profile tool --features cli --bin imgtask
-	@cp $(TARGET)/tool/imgtask $(BUILD)/bin/imgtask
+	@$(call place,$(TARGET)/tool/imgtask,$(BUILD)/bin/imgtask)
 
 # Two commands: with all crate types in one build cargo silently drops link-time optimisation.
 lib: ## the full library, shared and static, into build/lib
@@ -45,10 +48,10 @@ define library
 mkdir -p $(1)
 $(SHIPPED) rustc $(call hush,$(1)/libimgtask.so) --release --lib --crate-type cdylib $(2)
 $(SHIPPED) rustc $(call hush,$(1)/libimgtask.a) --profile release-static --lib --crate-type staticlib $(2)
-cp $(TARGET)/release/libimgtask.so $(1)/libimgtask.so.$(VERSION)
+$(call place,$(TARGET)/release/libimgtask.so,$(1)/libimgtask.so.$(VERSION))
 ln -sf libimgtask.so.$(VERSION) $(1)/libimgtask.so.$(ABI)
 ln -sf libimgtask.so.$(ABI) $(1)/libimgtask.so
-cp $(TARGET)/release-static/libimgtask.a $(1)/libimgtask.a
+$(call place,$(TARGET)/release-static/libimgtask.a,$(1)/libimgtask.a)
 endef
 
 header: ## include/imgtask.h, abi/symbols.txt and the bindings' declarations from the sources

@@ -31,7 +31,20 @@ macro_rules! programs {
 }
 
 programs!(
-    arguments, addresses, answers, journey, paying, jobs, events, racing, stress, stopping, stopped_jobs, forking, logging, hosts
+    arguments,
+    addresses,
+    answers,
+    journey,
+    paying,
+    jobs,
+    events,
+    racing,
+    stress,
+    stopping,
+    stopped_jobs,
+    forking,
+    logging,
+    hosts
 );
 
 #[test]

@@ -253,3 +253,22 @@ fn thousands_of_jobs_that_end_at_one_time_hold_no_call_up_for_long() {
     }
     assert!(starved > JOBS - 100, "{starved}");
 }
+
+#[test]
+fn a_path_that_cannot_be_meant_is_refused_and_one_that_leads_nowhere_costs_nothing() {
+    let server = service();
+    let client = client("dimilinks", &server);
+    let folder = tempfile::tempdir().expect("a folder");
+    let to = |path: &str| Job {
+        path: Some(folder.path().join(path)),
+        ..Job::request(r#"{"prompt":"a red apple"}"#, Goal::File)
+    };
+    for odd in ["{name}.{ext}", "{id.png", "{id}}.png"] {
+        assert_eq!(client.start(to(odd)).expect_err(odd).status(), Status::InvalidArgument);
+    }
+    client.start(to("nowhere/{id}.{ext}")).expect("accepted");
+    let event = next(&client);
+    assert_eq!(event.status(), Status::File);
+    assert!(event.error.expect("why").message().contains("nothing was submitted"));
+    assert!(server.asked().is_empty(), "nobody paid");
+}

@@ -88,7 +88,7 @@ pub unsafe extern "C" fn imgtask_client_next_event(
     let status = unsafe {
         let place = Place::clear(inout, "inout");
         guard_client(client, Out::nowhere(), |client| {
-            let place = place?;
+            let place = place.inspect_err(|error| client.core.refused("next_event", error))?;
             let timeout = (timeout_ms != u32::MAX).then(|| Duration::from_millis(timeout_ms.into()));
             // Once a frame there is nothing, and that costs no error.
             match client.core.next_event(timeout)? {

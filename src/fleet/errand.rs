@@ -7,7 +7,7 @@ use super::event::{Event, EventKind};
 use super::job::Goal;
 use super::resume::kept;
 use super::slots::{Key, Known};
-use super::{Shared, State};
+use super::{Shared, State, path};
 use crate::api::{Leave, Look, seen_in};
 use crate::dialect::Outgoing;
 use crate::error::{Error, Result, Status};
@@ -62,7 +62,7 @@ impl Shared {
     }
 
     fn submit(&self, key: Key, outgoing: Option<Outgoing>, stop: &Arc<Stop>, leave: Leave) {
-        let entry = self.announce(key);
+        let entry = self.check_folder(key).and_then(|()| self.announce(key));
         let result = match (outgoing, &entry) {
             (Some(outgoing), Ok(_)) => {
                 self.api.submit(&outgoing, stop, Instant::now() + self.api.setup.submit_timeout, leave)
@@ -118,6 +118,18 @@ impl Shared {
         self.watch(&mut state, key, &task.model);
         if told {
             self.tell_progress(&mut state, key, task);
+        }
+    }
+
+    /// Nobody pays for an image that has no place to go.
+    fn check_folder(&self, key: Key) -> Result<()> {
+        let path = self.lock().slots.get(key).and_then(|slot| slot.rest.as_ref()?.path.clone());
+        match path.filter(|path| !path::has_folder(path)) {
+            Some(path) => {
+                let message = format!("nothing was submitted: the folder of {path:?} does not exist");
+                Err(Error::new(Status::File, message))
+            }
+            None => Ok(()),
         }
     }
 

@@ -285,6 +285,9 @@ impl Shared {
         }
         match (goal, &path) {
             (Goal::File, None) => return Err(Error::invalid("the goal file needs a path")),
+            (Goal::File, Some(path)) if !path::is_template(path) => {
+                return Err(Error::invalid("the path may hold {id}, {index} and {ext}, and no other brace"));
+            }
             (Goal::File, Some(path)) if images == Images::All && !path.to_string_lossy().contains("{index}") => {
                 return Err(Error::invalid("the path of several images needs {index} in it"));
             }

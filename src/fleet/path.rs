@@ -10,6 +10,20 @@ const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.')
 /// Longest name made of an id; file systems end at 255 bytes, and an extension follows.
 const MAX_NAME: usize = 200;
 
+/// Whether every brace of a path belongs to what can be filled in: a mistyped one would be paid for and written over.
+pub(super) fn is_template(path: &Path) -> bool {
+    let rest = path.to_string_lossy().replace("{id}", "").replace("{index}", "").replace("{ext}", "");
+    !rest.contains(['{', '}'])
+}
+
+/// Whether the folder of a path is there, as far as that can be told before anything is filled in.
+pub(super) fn has_folder(path: &Path) -> bool {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_string_lossy().contains('{') || folder.is_dir(),
+        _ => true,
+    }
+}
+
 /// Fills `{id}`, `{index}` and `{ext}` in. A path that is not UTF-8 is taken as it is.
 pub(super) fn fill(path: &Path, id: &str, index: usize, extension: &str) -> PathBuf {
     let Some(text) = path.to_str().filter(|text| text.contains('{')) else { return path.to_path_buf() };
@@ -46,6 +60,14 @@ mod tests {
     fn id_index_and_extension_are_filled_in() {
         assert_eq!(filled("out/{id}-{index}.{ext}", "img_1"), "out/img_1-2.png");
         assert_eq!(filled("out/cat.webp", "img_1"), "out/cat.webp");
+    }
+
+    #[test]
+    fn a_brace_that_nothing_fills_in_is_no_template() {
+        assert!(is_template(Path::new("out/{id}-{index}.{ext}")) && is_template(Path::new("a.png")));
+        for odd in ["out/{name}.png", "out/{id.png", "id}.png", "{{id}}.png"] {
+            assert!(!is_template(Path::new(odd)), "{odd}");
+        }
     }
 
     #[test]

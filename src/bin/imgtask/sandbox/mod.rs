@@ -376,8 +376,8 @@ Control (no key; JSON)
   POST   /sandbox/reset       forgets scenarios, tasks, counts and limits
   POST   /sandbox/tasks       {"provider", "count", and the members of a create}:
                               so many tasks at once, answered {"ids": [..]};
-                              {n} in the prompt is the task's number, and
-                              [duration:0] makes tasks that are done
+                              an n in braces in the prompt is the task's
+                              number, [duration:0] makes tasks that are done
   POST   /sandbox/tasks/{id}/finish, /cancel, /fail?code=CODE
                               ends a task now
   POST   /sandbox/tasks/{id}/hold?state=queued|dispatched|running
