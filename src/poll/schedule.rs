@@ -288,9 +288,10 @@ impl Schedule {
             let spacing = Spacing { timing: &self.timing, learned: Some((&pace.durations, entry.model)) };
             entry.recent = entry.watch.seen_within(deadline_ms.max(now_ms), &spacing, sweep_ms);
             entry.watch.set_last();
-            let shortest_ms = if was_due || !entry.watch.is_fresh() { 0 } else { now_ms + SHORTEST_MS };
-            // Also when all alarms come late, there is this moment for it.
-            (LASTS, deadline_ms.max(shortest_ms).max(now_ms + 1))
+            // Also when all alarms come late, because the process stood still, there is this moment for it.
+            let late = looks_allowed && deadline_ms <= now_ms;
+            let shortest_ms = if late || !was_due && entry.watch.is_fresh() { now_ms + SHORTEST_MS } else { 0 };
+            (LASTS, deadline_ms.max(shortest_ms))
         } else if entry.watch.wants_news(now_ms, sweep_ms) {
             (NEWS, last_ms)
         } else {
