@@ -291,7 +291,7 @@ impl Schedule {
             // Also when all alarms come late, because the process stood still, there is this moment for it.
             let late = looks_allowed && deadline_ms <= now_ms;
             let shortest_ms = if late || !was_due && entry.watch.is_fresh() { now_ms + SHORTEST_MS } else { 0 };
-            (LASTS, deadline_ms.max(shortest_ms))
+            (LASTS, deadline_ms.max(shortest_ms).max(now_ms + 1))
         } else if entry.watch.wants_news(now_ms, sweep_ms) {
             (NEWS, last_ms)
         } else {
