@@ -27,6 +27,8 @@ schema! {
         title: String = String::new(),
         /// Where the facts are from.
         sources: Vec<String> = vec![],
+        /// What no source confirms, and what a user has to know. Not read.
+        notes: Vec<String> = vec![],
         /// Whether the service documents what is said here.
         confidence: Confidence = Confidence::Inferred,
         /// Default address of the API. Absent: the caller has to give one.
@@ -49,6 +51,8 @@ schema! {
         not_found_codes: Vec<String> = vec![],
         /// How a task is cancelled. Absent: it cannot be.
         cancel: Option<Cancel> = None,
+        /// Where the bytes of a finished task are that names no image. Absent: nowhere.
+        content: Option<Content> = None,
         /// When to look.
         timing: Timing = absent()?,
     }
@@ -67,7 +71,7 @@ schema! {
 schema! {
     /// How a task is submitted: a POST of the caller's JSON.
     Submit {
-        /// Path on the API's origin.
+        /// Path on the API's origin. `{name}` is the member of that name of the caller's JSON, which is left out of the body.
         path: Path,
         /// Query members, added where the caller's JSON has no member of that name.
         query: Table<String, String> = Table::EMPTY,
@@ -126,6 +130,9 @@ schema! {
         progress: Pointers = Pointer::list(&["/progress"]),
         /// What 100 % is: 100, or 1 for fractions. Percent texts are always read as such.
         progress_scale: f64 = 100.0,
+        /// Where a success names the address of a second answer, in which the images are: a look then asks twice. As with
+        /// `poll.follow`, it must be on the API's own origin or one of `poll.follow_hosts`.
+        result_get: Pointers = vec![],
         /// Where the images are.
         images: Images = absent()?,
         /// Where a failed task says why.
@@ -213,6 +220,16 @@ schema! {
         method: Verb = Verb::Delete,
         /// With `{id}`.
         path: Path,
+    }
+}
+
+schema! {
+    /// Where the bytes of a finished task are that names no image. They are fetched with the key.
+    Content {
+        /// With `{id}`.
+        path: Path,
+        /// How the ids of such tasks begin. Default: all do.
+        id_prefix: String = String::new(),
     }
 }
 
@@ -425,6 +442,22 @@ impl Key for HttpStatus {
     }
 }
 
+/// The names in the braces of a submit's path; `None` where a brace stands alone or holds no name.
+pub(super) fn slots(path: &str) -> Option<Vec<&str>> {
+    let mut names = Vec::new();
+    let mut rest = path;
+    while let Some((before, from)) = rest.split_once('{') {
+        let (name, after) = from.split_once('}')?;
+        let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        if !is_name || before.contains('}') {
+            return None;
+        }
+        names.push(name);
+        rest = after;
+    }
+    if rest.contains('}') { None } else { Some(names) }
+}
+
 impl Profile {
     /// Reads a document.
     pub(super) fn parse(json: &str) -> Result<Profile> {
@@ -455,8 +488,19 @@ impl Profile {
                 _ => return Err(wrong(&pointer, "must contain {id} once")),
             }
         }
-        if self.cancel.as_ref().is_some_and(|cancel| !cancel.path.contains("{id}")) {
-            return Err(wrong("/cancel/path", "must contain {id}"));
+        let ways = [
+            ("/cancel/path", self.cancel.as_ref().map(|cancel| &cancel.path)),
+            ("/content/path", self.content.as_ref().map(|content| &content.path)),
+        ];
+        for (pointer, path) in ways {
+            if path.is_some_and(|path| !path.contains("{id}")) {
+                return Err(wrong(pointer, "must contain {id}"));
+            }
+        }
+        if let Some(submit) = &self.submit
+            && slots(&submit.path).is_none()
+        {
+            return Err(wrong("/submit/path", "{ and } must enclose the name of a member"));
         }
         let is_http = |url: &String| url.starts_with("https://") || url.starts_with("http://");
         if !self.base_url.iter().all(is_http) {

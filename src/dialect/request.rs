@@ -3,11 +3,12 @@
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer as _, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::Dialect;
-use super::profile::{Headers, Verb};
+use super::profile::{Headers, Verb, slots};
 use crate::error::{Error, Result, Status};
 
 /// A request, but for the host and the key.
@@ -36,27 +37,42 @@ const MAX_ID: usize = 512;
 
 impl Dialect {
     /// The submit of the caller's request. Its members keep their bytes and their order; the dialect's defaults are added
-    /// where it has no member of that name.
+    /// where it has no member of that name, and what is part of the address is left out.
     ///
     /// # Errors
-    /// `Unsupported` for a dialect without submit; `InvalidArgument` for a request that is no JSON object.
+    /// `Unsupported` for a dialect without submit; `InvalidArgument` for a request that is no JSON object, or lacks what is part
+    /// of the address.
     pub(crate) fn submit(&self, request_json: &str) -> Result<Outgoing> {
         let name = &*self.profile.name;
         let Some(submit) = &self.profile.submit else {
             return Err(Error::new(Status::Unsupported, format!("{name}: this dialect has no submit")));
         };
         let given = members(request_json).map_err(|why| Error::invalid(format!("request: {why}")))?;
-        let has = |member: &str| given.iter().any(|known| known == member);
+        let has = |member: &str| given.iter().any(|(known, _)| known == member);
         let chose = submit.unless.iter().any(|member| has(member));
         let lacks = |member: &&String| !chose && !has(member);
 
         let defaults = submit.body_defaults.iter().filter(|(member, _)| lacks(member));
         let defaults = defaults.map(|(member, value)| format!("{}:{value}", Value::from(member.as_str())));
-        let body = splice(request_json.trim(), defaults, given.is_empty());
+        let slots = slots(&submit.path).unwrap_or_default();
+        let body = if slots.is_empty() {
+            splice(request_json.trim(), defaults, given.is_empty())
+        } else {
+            let rest = given.iter().filter(|(member, _)| !slots.contains(&member.as_str()));
+            splice(
+                "{}",
+                rest.map(|(member, value)| format!("{}:{value}", Value::from(member.as_str()))).chain(defaults),
+                true,
+            )
+        };
+        let mut path = submit.path.to_string();
+        for slot in slots {
+            path = path.replace(&format!("{{{slot}}}"), &in_address(&given, slot)?);
+        }
         let query = submit.query.iter().filter(|(member, _)| lacks(&member));
         Ok(Outgoing {
             method: Verb::Post,
-            path: with_query(submit.path.to_string(), query.map(|(member, value)| (member.as_str(), value.clone()))),
+            path: with_query(path, query.map(|(member, value)| (member.as_str(), value.clone()))),
             headers: self.headers(Some(&submit.headers), true),
             body: Some(body.into_bytes()),
         })
@@ -212,34 +228,46 @@ fn fill(value: &Value, id: &str) -> Value {
     }
 }
 
-/// The names of a JSON object's members.
-fn members(json: &str) -> std::result::Result<Vec<String>, String> {
-    struct Names;
-    impl<'de> Visitor<'de> for Names {
-        type Value = Vec<String>;
+/// A member of the caller's JSON as one or more segments of an address.
+fn in_address(given: &[(String, &RawValue)], name: &str) -> Result<String> {
+    let wrong = |what: &str| Error::invalid(format!("request: the member {name:?} {what}"));
+    let value = given.iter().rfind(|(known, _)| known == name).map(|(_, value)| value.get());
+    let value = value.ok_or_else(|| wrong("is missing: it is part of the address that the request goes to"))?;
+    let text: String = serde_json::from_str(value).map_err(|_| wrong("must be a text: it is part of the address"))?;
+    let segments: Vec<String> = text.split('/').map(escape).collect();
+    if segments.iter().any(|segment| matches!(segment.as_str(), "" | "." | "..")) {
+        return Err(wrong("cannot be part of an address"));
+    }
+    Ok(segments.join("/"))
+}
+
+/// The members of a JSON object, their values as written.
+fn members(json: &str) -> std::result::Result<Vec<(String, &RawValue)>, String> {
+    struct Members;
+    impl<'de> Visitor<'de> for Members {
+        type Value = Vec<(String, &'de RawValue)>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
         }
 
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Vec<String>, A::Error> {
-            let mut names = Vec::new();
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
+            let mut members = Vec::new();
             while let Some(name) = map.next_key::<String>()? {
-                if names.len() == 1024 {
+                if members.len() == 1024 {
                     return Err(A::Error::custom("more than 1024 members"));
                 }
-                map.next_value::<IgnoredAny>()?;
-                names.push(name);
+                members.push((name, map.next_value()?));
             }
-            Ok(names)
+            Ok(members)
         }
     }
     if !json.trim_ascii_start().starts_with('{') {
         return Err("must be a JSON object".to_owned());
     }
     let mut de = serde_json::Deserializer::from_str(json);
-    let names = de.deserialize_map(Names).and_then(|names| de.end().map(|()| names));
-    names.map_err(|e| match e.classify() {
+    let members = de.deserialize_map(Members).and_then(|members| de.end().map(|()| members));
+    members.map_err(|e| match e.classify() {
         serde_json::error::Category::Data => "must be a JSON object with at most 1024 members".to_owned(),
         _ => format!("must be a JSON object; it stops being JSON at line {}, column {}", e.line(), e.column()),
     })

@@ -61,6 +61,10 @@ fn a_document_error_names_the_pointer_and_what_would_be_right() {
         (whole(r#","base_url":"example.com""#), "/base_url: must start with https:// or http://"),
         (whole(r#","key_variable":"my key""#), "/key_variable: must be capital letters, digits and _"),
         (whole(r#","cancel":{"path":"/x"}"#), "/cancel/path: must contain {id}"),
+        (whole(r#","content":{"path":"/x"}"#), "/content/path: must contain {id}"),
+        (whole(r#","submit":{"path":"/x/{"}"#), "/submit/path: { and } must enclose the name of a member"),
+        (whole(r#","submit":{"path":"/x}/{a}"}"#), "/submit/path: { and } must enclose the name of a member"),
+        (whole(r#","submit":{"path":"/{a/b}"}"#), "/submit/path: { and } must enclose the name of a member"),
         (
             r#"{"name":"My Service","poll":{"paths":["/{id}"]}}"#.to_owned(),
             "/name: must be 1 to 64 small letters, digits and dashes",

@@ -61,6 +61,37 @@ fn a_submit_that_is_no_json_object_is_refused_with_the_place_and_without_the_tex
 }
 
 #[test]
+fn what_is_part_of_the_address_is_taken_out_of_the_request() {
+    let dialect = dialect(
+        r#"{"name":"x","poll":{"paths":["/{id}"]},"submit":{"path":"/v1/{model}/go","body_defaults":{"b":1}}}"#,
+    );
+    for (request, path, sent) in [
+        (
+            r#"{"model":"flux-pro-1.1", "n" : 1.0,"a":"\u00e9"}"#,
+            "/v1/flux-pro-1.1/go",
+            r#"{"n":1.0,"a":"\u00e9","b":1}"#,
+        ),
+        (r#"{"n":2,"model":"a","model":"fal-ai/flux dev"}"#, "/v1/fal-ai/flux%20dev/go", r#"{"n":2,"b":1}"#),
+        (r#"{"model":"a?b#c","b":2}"#, "/v1/a%3Fb%23c/go", r#"{"b":2}"#),
+        (r#"{"model":"m"}"#, "/v1/m/go", r#"{"b":1}"#),
+    ] {
+        let outgoing = dialect.submit(request).expect(request);
+        assert_eq!((&*outgoing.path, body(&outgoing)), (path, sent), "{request}");
+    }
+    for (request, why) in [
+        ("{}", "is missing: it is part of the address that the request goes to"),
+        (r#"{"model":3}"#, "must be a text: it is part of the address"),
+        (r#"{"model":""}"#, "cannot be part of an address"),
+        (r#"{"model":"/a"}"#, "cannot be part of an address"),
+        (r#"{"model":"a/../b"}"#, "cannot be part of an address"),
+    ] {
+        let error = dialect.submit(request).expect_err(request);
+        let message = format!("request: the member \"model\" {why}");
+        assert_eq!((error.status(), error.message()), (Status::InvalidArgument, &*message), "{request}");
+    }
+}
+
+#[test]
 fn a_dialect_without_submit_says_so() {
     let error = reads("{}").submit("{}").expect_err("no submit");
     assert_eq!((error.status(), error.message()), (Status::Unsupported, "test: this dialect has no submit"));
