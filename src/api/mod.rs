@@ -35,6 +35,7 @@ use crate::words::{one_line, without_secrets};
 pub(crate) use self::entrance::{Kept, Leave};
 pub(crate) use self::outcome::{Watched, seen_in};
 pub(crate) use self::reference::{Base, Place, Target};
+pub(crate) use self::retrieval::Retrieval;
 
 pub(crate) struct Api {
     pub(crate) setup: Setup,

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::{Api, unix_ms};
 use crate::error::{Error, Result, Status};
 use crate::http::{Stop, Url};
-use crate::image::{self, Download, Inspector, Partial, Sink};
+use crate::image::{self, Download, Inspector, Progress, Sink, Tried};
 use crate::log::LogLevel;
 use crate::picture::PictureInfo;
 use crate::task::{Image, State, Task};
@@ -18,8 +18,31 @@ const MAX_WORDS: usize = 500;
 /// A link that ends within this time is renewed before it is used.
 const EXPIRES_SOON_MS: i64 = 3_000;
 
+/// One image on its way into a sink.
+pub(crate) struct Retrieval {
+    progress: Progress,
+    /// Where it is fetched from now.
+    url: Option<Url>,
+    /// Whether its link was renewed.
+    renewed: bool,
+}
+
+impl Retrieval {
+    /// Bytes of memory that it holds, at most.
+    pub(crate) const MOST_BYTES: usize = Progress::MOST_BYTES;
+
+    pub(crate) fn new() -> Retrieval {
+        Retrieval { progress: Progress::new(), url: None, renewed: false }
+    }
+
+    /// The sink has lost what it took.
+    pub(crate) fn forget(&mut self) {
+        self.progress.forget();
+    }
+}
+
 impl Api {
-    /// Fetches one image of a task.
+    /// Fetches one image of a task, and sleeps where the next try has to wait.
     pub(crate) fn retrieve(
         &self,
         task: &Task,
@@ -27,27 +50,63 @@ impl Api {
         stop: &Arc<Stop>,
         sink: &mut dyn Sink,
     ) -> Result<PictureInfo> {
+        let mut retrieval = Retrieval::new();
+        loop {
+            match self.go_on(&mut retrieval, task, index, stop, sink)? {
+                Tried::Whole(info) => return Ok(info),
+                Tried::Again(pause) if stop.sleep(pause.time) => {}
+                Tried::Again(_) => {
+                    let error = Error::new(Status::Cancelled, "the download was interrupted");
+                    return Err(error.with_task_id(&task.id));
+                }
+            }
+        }
+    }
+
+    /// One try to fetch an image of a task, whose sink has what earlier tries of the same `retrieval` brought.
+    pub(crate) fn go_on(
+        &self,
+        retrieval: &mut Retrieval,
+        task: &Task,
+        index: usize,
+        stop: &Arc<Stop>,
+        sink: &mut dyn Sink,
+    ) -> Result<Tried> {
         let Some(image) = task.images.get(index) else { return Err(self.no_such_image(task, index)) };
         let fetched = match task.inline_text(image) {
             Some(text) => self.take_inline(text, sink),
-            None => self.fetch_linked(task, image, stop, sink),
+            None => self.fetch_linked(retrieval, task, image, stop, sink),
         };
         match &fetched {
-            Ok(info) => self.log.line(LogLevel::Info, || format!("download: {} bytes of task {}", info.len, task.id)),
+            Ok(Tried::Again(pause)) => {
+                let ms = pause.time.as_millis();
+                self.log.line(LogLevel::Info, || format!("download: task {}: tried again in {ms} ms", task.id));
+            }
+            Ok(Tried::Whole(info)) => {
+                self.log.line(LogLevel::Info, || format!("download: {} bytes of task {}", info.len, task.id))
+            }
             Err(error) => self.log.line(LogLevel::Warn, || format!("download: {}: {error}", error.status())),
         }
         fetched.map_err(|error| error.with_task_id(&task.id))
     }
 
-    fn take_inline(&self, text: &str, sink: &mut dyn Sink) -> Result<PictureInfo> {
+    fn take_inline(&self, text: &str, sink: &mut dyn Sink) -> Result<Tried> {
         let (bytes, declared) = image::decode_inline(text, self.setup.max_image_bytes)?;
         let mut inspector = Inspector::new();
         inspector.feed(&bytes)?;
         sink.write(&bytes)?;
-        inspector.finish(declared, true)
+        inspector.finish(declared, true).map(Tried::Whole)
     }
 
-    fn fetch_linked(&self, task: &Task, image: &Image, stop: &Arc<Stop>, sink: &mut dyn Sink) -> Result<PictureInfo> {
+    fn fetch_linked(
+        &self,
+        retrieval: &mut Retrieval,
+        task: &Task,
+        image: &Image,
+        stop: &Arc<Stop>,
+        sink: &mut dyn Sink,
+    ) -> Result<Tried> {
+        let Retrieval { progress, url, renewed } = retrieval;
         let setup = &self.setup;
         let key = self.key();
         let download = Download {
@@ -62,14 +121,18 @@ impl Api {
             bytes_received: &self.counters.bytes_received,
             auth: self.image_auth(&key),
         };
-        let mut partial = Partial::new();
         let mut refused = None;
-        if !self.expires_soon(image) {
-            match download.fetch(&address(image.url())?, &mut partial, sink) {
-                Err(error) if error.status() == Status::LinkExpired => refused = Some(error),
+        if *renewed || !self.expires_soon(image) {
+            let url = match url {
+                Some(url) => url,
+                None => url.insert(address(image.url())?),
+            };
+            match download.fetch(url, progress, sink) {
+                Err(error) if error.status() == Status::LinkExpired && !*renewed => refused = Some(error),
                 result => return result,
             }
         }
+        *renewed = true;
         let fresh = match self.look_again(task, stop) {
             Ok(fresh) => fresh,
             Err(error) if error.status() == Status::Cancelled => return Err(error),
@@ -79,22 +142,18 @@ impl Api {
             let renewed = fresh.images.iter().find(|fresh| fresh.source_index == image.source_index)?;
             Some((fresh.inline_text(renewed), renewed.url()))
         });
-        match (fresh, refused) {
+        let link = match (fresh, refused) {
             (Some((Some(text), _)), _) => {
                 sink.restart()?;
-                self.take_inline(text, sink)
+                return self.take_inline(text, sink);
             }
-            // What came through the old link counts where the host names it: the new one goes on from there.
-            (Some((None, url)), refused) if refused.is_none() || url != image.url() => {
-                if !partial.is_named() {
-                    partial.restart();
-                }
-                download.fetch(&address(url)?, &mut partial, sink)
-            }
-            (_, Some(refused)) => Err(refused),
+            (Some((None, fresh)), refused) if refused.is_none() || fresh != image.url() => fresh,
+            (_, Some(refused)) => return Err(refused),
             // It was only likely to be refused.
-            (_, None) => download.fetch(&address(image.url())?, &mut partial, sink),
-        }
+            (_, None) => image.url(),
+        };
+        progress.move_on();
+        download.fetch(url.insert(address(link)?), progress, sink)
     }
 
     /// Whether a link is over, or nearly, by the clock of the service that minted it.

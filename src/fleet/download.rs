@@ -1,18 +1,57 @@
 //! An image of a job becomes bytes or a file, on a thread of ours: one at a time, so that a task of a thousand images takes its turns
-//! like a thousand tasks.
+//! like a thousand tasks. No thread sleeps until the next try: the download goes back to its lane with what has come.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::event::{Delivery, Event, EventKind};
 use super::job::{Goal, Images};
+use super::lanes::Waiting;
 use super::slots::Key;
-use super::{Shared, State, path};
+use super::{MAX_HELD_BYTES, Shared, State, path};
+use crate::api::Retrieval;
 use crate::error::{Error, Result, Status};
 use crate::http::{Stop, Url};
-use crate::image::NewFile;
-use crate::picture::{Picture, SavedPicture};
+use crate::image::{self, NewFile, Tried};
+use crate::picture::{Picture, PictureInfo, SavedPicture};
 use crate::task::Task;
+
+/// Downloads that pause and keep what has come, at most: a file each. What came of others comes again.
+const MAX_KEPT: usize = 64;
+
+/// A download that was begun: how far it is, and what has come.
+pub(super) struct Begun {
+    retrieval: Retrieval,
+    sink: Option<Place>,
+}
+
+/// Where an image goes.
+enum Place {
+    Memory(Vec<u8>),
+    File(NewFile),
+}
+
+impl Begun {
+    fn new() -> Box<Begun> {
+        Box::new(Begun { retrieval: Retrieval::new(), sink: None })
+    }
+
+    /// Bytes of memory that it holds.
+    pub(super) fn weight(&self) -> usize {
+        match &self.sink {
+            Some(Place::Memory(data)) => size_of::<Begun>() + Retrieval::MOST_BYTES + data.capacity(),
+            Some(Place::File(_)) => size_of::<Begun>() + Retrieval::MOST_BYTES,
+            None => size_of::<Begun>(),
+        }
+    }
+
+    /// Lets go of what has come.
+    fn forget(&mut self) {
+        self.retrieval.forget();
+        self.sink = None;
+    }
+}
 
 impl Shared {
     /// Lines an image up behind the others of its host.
@@ -21,23 +60,58 @@ impl Shared {
         // One that does not exist is told about by whoever fetches it.
         let host = task.images.get(slot.image_index()).and_then(|image| Url::parse(image.url()).ok());
         let host = host.map(|url| url.origin().to_string()).unwrap_or_default();
-        state.lanes.push(&host, key, task);
+        state.lanes.push(&host, Waiting::new(key, task));
         self.work.notify_one();
     }
 
-    pub(super) fn download(&self, key: Key, task: Box<Task>, host: &str, stop: &Arc<Stop>) {
+    /// One try of a download.
+    pub(super) fn download(&self, waiting: Waiting, host: &str, stop: &Arc<Stop>) {
+        let Waiting { key, task, begun } = waiting;
         let wanted = self.lock().slots.get(key).map(|slot| {
             let file = slot.rest.as_ref().and_then(|rest| rest.path.clone());
             (slot.image_index(), slot.replace, file.filter(|_| slot.goal == Goal::File))
         });
         let Some((index, replace, file)) = wanted else { return };
-        let result = match &file {
-            Some(file) => self.save(&task, index, file, replace, stop),
-            None => self.bytes(&task, index, stop),
+        let mut begun = begun.unwrap_or_else(Begun::new);
+        let tried = self.fetch(&mut begun, &task, index, file.as_deref(), stop);
+        let result = match tried {
+            Ok(Tried::Again(pause)) => {
+                let until_ms = self.until_ms(pause.time);
+                let mut state = self.lock();
+                self.slow_over(&mut state);
+                if pause.of_host {
+                    state.lanes.close(host, until_ms);
+                }
+                let Some(slot) = state.slots.get(key) else { return state.lanes.give_back(host, key) };
+                slot.under_way = None;
+                if slot.stopped {
+                    state.lanes.give_back(host, key);
+                    return self.end_stopped(&mut state, key, Some(task));
+                }
+                let held = state.lanes.weight() + begun.weight();
+                if held > MAX_HELD_BYTES / 2 || state.lanes.pausing() >= MAX_KEPT {
+                    begun.forget();
+                }
+                return state.lanes.pause(host, Waiting { key, task, begun: Some(begun) }, until_ms);
+            }
+            Ok(Tried::Whole(info)) => {
+                let sink = begun.sink.take();
+                self.deliver_image(sink, info, &task, index, file.as_deref(), replace)
+            }
+            Err(error) => {
+                // What it leaves is gone before its end is told.
+                drop(begun);
+                Err(error)
+            }
         };
+        let pause = result.as_ref().err().and_then(image::pause_of_host);
         let mut state = self.lock();
         self.slow_over(&mut state);
-        state.lanes.give_back(host);
+        if let Some(pause) = pause {
+            let until_ms = self.until_ms(pause);
+            state.lanes.close(host, until_ms);
+        }
+        state.lanes.give_back(host, key);
         let Some(slot) = state.slots.get(key) else { return };
         slot.under_way = None;
         match (result, slot.images) {
@@ -49,6 +123,11 @@ impl Shared {
             (Ok(_), Images::All) => self.succeed(&mut state, key, Some(*task), None),
             (Err(error), _) => self.fail(&mut state, key, error, Some(*task)),
         }
+    }
+
+    fn until_ms(&self, pause: Duration) -> u64 {
+        let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        self.api.entrance.clock.now_ms().saturating_add(pause_ms)
     }
 
     /// Tells of one image of several, and goes on to the next. The first error is the job's.
@@ -78,18 +157,49 @@ impl Shared {
         }
     }
 
-    fn bytes(&self, task: &Task, index: usize, stop: &Arc<Stop>) -> Result<Delivery> {
-        let mut data = Vec::new();
-        let info = self.api.retrieve(task, index, stop, &mut data)?;
-        Ok(Delivery::Picture(Picture { data, info }))
+    /// One try to fetch an image into its place.
+    fn fetch(
+        &self,
+        begun: &mut Begun,
+        task: &Task,
+        index: usize,
+        file: Option<&Path>,
+        stop: &Arc<Stop>,
+    ) -> Result<Tried> {
+        let Begun { retrieval, sink } = begun;
+        let sink = match (sink, file) {
+            (Some(sink), _) => sink,
+            (sink, None) => sink.insert(Place::Memory(Vec::new())),
+            (sink, Some(file)) => {
+                // The type is not known yet. What stands in its place may be this very image, saved before a crash: the bytes tell.
+                let new_file = NewFile::create(&path::fill(file, &task.id, index, "part"), true);
+                sink.insert(Place::File(new_file.map_err(|error| error.with_task_id(&task.id))?))
+            }
+        };
+        match sink {
+            Place::Memory(data) => self.api.go_on(retrieval, task, index, stop, data),
+            Place::File(new_file) => self.api.go_on(retrieval, task, index, stop, new_file),
+        }
     }
 
-    fn save(&self, task: &Task, index: usize, file: &Path, replace: bool, stop: &Arc<Stop>) -> Result<Delivery> {
+    /// What a job gets for its image, which is whole.
+    fn deliver_image(
+        &self,
+        sink: Option<Place>,
+        info: PictureInfo,
+        task: &Task,
+        index: usize,
+        file: Option<&Path>,
+        replace: bool,
+    ) -> Result<Delivery> {
         let about = |error: Error| error.with_task_id(&task.id);
-        // The type is not known yet. What stands in its place may be this very image, saved before a crash: the bytes tell.
-        let mut new_file = NewFile::create(&path::fill(file, &task.id, index, "part"), true).map_err(about)?;
-        let info = self.api.retrieve(task, index, stop, &mut new_file)?;
-        new_file.name(&path::fill(file, &task.id, index, info.extension), replace).map_err(about)?;
-        Ok(Delivery::Saved(SavedPicture { path: new_file.finish().map_err(about)?, info }))
+        match (sink, file) {
+            (Some(Place::File(mut new_file)), Some(file)) => {
+                new_file.name(&path::fill(file, &task.id, index, info.extension), replace).map_err(about)?;
+                Ok(Delivery::Saved(SavedPicture { path: new_file.finish().map_err(about)?, info }))
+            }
+            (Some(Place::Memory(data)), _) => Ok(Delivery::Picture(Picture { data, info })),
+            _ => Err(about(Error::new(Status::File, "the image has no place to go"))),
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::event::{Event, EventKind};
 use super::job::Goal;
+use super::lanes::Waiting;
 use super::resume::kept;
 use super::slots::{Key, Known};
 use super::{Shared, State, path};
@@ -32,8 +33,7 @@ pub(super) enum Errand {
         leave: Leave,
     },
     Download {
-        key: Key,
-        task: Box<Task>,
+        waiting: Waiting,
         host: String,
         stop: Arc<Stop>,
     },
@@ -45,7 +45,8 @@ impl Errand {
     /// Whose it is.
     pub(super) fn job(&self) -> Option<Key> {
         match self {
-            Errand::Submit { key, .. } | Errand::Look { key, .. } | Errand::Download { key, .. } => Some(*key),
+            Errand::Submit { key, .. } | Errand::Look { key, .. } => Some(*key),
+            Errand::Download { waiting, .. } => Some(waiting.key),
             Errand::Flush => None,
         }
     }
@@ -56,7 +57,7 @@ impl Shared {
         match errand {
             Errand::Submit { key, outgoing, stop, leave } => self.submit(key, outgoing, &stop, leave),
             Errand::Look { key, id, reference, stop, leave } => self.look(key, &id, &reference, &stop, leave),
-            Errand::Download { key, task, host, stop } => self.download(key, task, &host, &stop),
+            Errand::Download { waiting, host, stop } => self.download(waiting, &host, &stop),
             Errand::Flush => self.flush_journal(),
         }
     }

@@ -174,7 +174,15 @@ impl Fleet {
             }
             None => {
                 let waiting = state.lanes.remove(key);
-                shared.end_stopped(&mut state, key, waiting);
+                let (task, begun) = waiting.map(|waiting| (waiting.task, waiting.begun)).unzip();
+                shared.end_stopped(&mut state, key, task);
+                if begun.is_some() {
+                    // It had a place at its host.
+                    shared.work.notify_one();
+                }
+                drop(state);
+                // Outside the lock: a file may go.
+                drop(begun);
             }
         }
         Ok(())
@@ -381,12 +389,17 @@ impl Shared {
         state.closing = true;
         let mut stops = Vec::new();
         let mut waiting = state.lanes.take_all();
+        let mut begun = Vec::new();
         for key in state.slots.keys() {
             let Some(slot) = state.slots.get(key) else { continue };
             slot.stopped = true;
             match slot.under_way.clone() {
                 Some(stop) => stops.push(stop),
-                None => self.end_stopped(&mut state, key, waiting.remove(&key)),
+                None => {
+                    let (task, left) = waiting.remove(&key).map(|waiting| (waiting.task, waiting.begun)).unzip();
+                    begun.extend(left.flatten());
+                    self.end_stopped(&mut state, key, task);
+                }
             }
         }
         self.close_queue_when_done(&state);

@@ -181,16 +181,19 @@ impl Shared {
         }
         // What the host has not taken yet holds back what would bring more.
         let in_queue = self.queue.weight();
-        if state.crew.has_room_for_slow()
-            && in_queue <= MAX_HELD_BYTES
-            && let Some((host, waiting)) = state.lanes.next()
-        {
-            let stop = Stop::new();
-            state.crew.slow += 1;
-            if let Some(slot) = state.slots.get(waiting.key) {
-                slot.under_way = Some(Arc::clone(&stop));
+        let mut lanes_ms = None;
+        if state.crew.has_room_for_slow() && in_queue <= MAX_HELD_BYTES {
+            match state.lanes.next(self.api.entrance.clock.now_ms()) {
+                Ok((host, waiting)) => {
+                    let stop = Stop::new();
+                    state.crew.slow += 1;
+                    if let Some(slot) = state.slots.get(waiting.key) {
+                        slot.under_way = Some(Arc::clone(&stop));
+                    }
+                    return Ok(Errand::Download { waiting, host, stop });
+                }
+                Err(opens_ms) => lanes_ms = opens_ms,
             }
-            return Ok(Errand::Download { key: waiting.key, task: waiting.task, host, stop });
         }
         let brings_more = in_queue + state.lanes.weight() <= MAX_HELD_BYTES;
         let mut ends = 0;
@@ -229,10 +232,7 @@ impl Shared {
                         let pause = JOURNAL_PAUSE.saturating_sub(state.crew.flushed.elapsed());
                         now_ms + u64::try_from(pause.as_millis()).unwrap_or(0) + 1
                     });
-                    return Err(match (until_ms, journal_ms) {
-                        (Some(a), Some(b)) => Some(a.min(b)),
-                        (a, b) => a.or(b),
-                    });
+                    return Err([until_ms, journal_ms, lanes_ms].into_iter().flatten().min());
                 }
             }
         }

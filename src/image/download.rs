@@ -23,6 +23,71 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// A download has no time limit of its own, only the stall limit and the caller's stop.
 const NO_LIMIT: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// An image on its way, over all of its tries.
+pub(crate) struct Progress {
+    partial: Partial,
+    /// Tries begun, and the pause before the next one.
+    tries: u32,
+    pause: Duration,
+}
+
+/// What a try came to.
+pub(crate) enum Tried {
+    /// All of the image is in the sink.
+    Whole(PictureInfo),
+    /// The next try is worth its while when a pause is over.
+    Again(Pause),
+}
+
+/// What the next try waits for.
+pub(crate) struct Pause {
+    pub(crate) time: Duration,
+    /// Whether the host asked for it, for all of its images.
+    pub(crate) of_host: bool,
+}
+
+impl Progress {
+    /// Bytes of memory that it holds, at most.
+    pub(crate) const MOST_BYTES: usize = Partial::MOST_BYTES;
+
+    pub(crate) fn new() -> Progress {
+        Progress { partial: Partial::new(), tries: 1, pause: FIRST_PAUSE }
+    }
+
+    /// Another address of the image takes over. What came through the old one counts where the host names it.
+    pub(crate) fn move_on(&mut self) {
+        if !self.partial.is_named() {
+            self.partial.restart();
+        }
+    }
+
+    /// Forgets what came, for a sink that lost it, and not how often it was tried.
+    pub(crate) fn forget(&mut self) {
+        self.partial.restart();
+    }
+
+    /// What comes of an error: a pause, or an end.
+    fn after(&mut self, error: Error) -> Result<Tried> {
+        let may = self.tries < MAX_TRIES;
+        let (time, of_host) = match error.retry() {
+            Retry::Now if may && worth_another_try(error.status()) => (self.pause, error.http_status() == 503),
+            Retry::After(asked) if may && asked <= LONGEST_PAUSE => (asked.max(self.pause), true),
+            _ => return Err(error),
+        };
+        self.tries += 1;
+        self.pause *= 2;
+        Ok(Tried::Again(Pause { time, of_host }))
+    }
+}
+
+/// How long a host wants to be left alone, when an error says so of all its images.
+pub(crate) fn pause_of_host(error: &Error) -> Option<Duration> {
+    match error.retry() {
+        Retry::After(asked) if error.http_status() > 0 && asked <= LONGEST_PAUSE => Some(asked),
+        _ => None,
+    }
+}
+
 /// Where the bytes go.
 pub(crate) trait Sink {
     /// Takes the next bytes.
@@ -74,34 +139,23 @@ pub(crate) struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Fetches `url` into `sink`, which holds what `partial` says has come already; tries again where that helps. On an error the
-    /// sink's content is of use to another call with the same `partial` only.
+    /// Tries to fetch `url` into `sink`, which holds what `progress` says has come already. After anything but `Whole` the sink's
+    /// content is of use to another try with the same `progress` only.
     ///
     /// `LinkExpired` when the host no longer honours the link; a fresh look at the task gives a new one, which goes on from there.
-    pub(crate) fn fetch(&self, url: &Url, partial: &mut Partial, sink: &mut dyn Sink) -> Result<PictureInfo> {
-        let mut pause = FIRST_PAUSE;
-        let mut tries = 1;
+    pub(crate) fn fetch(&self, url: &Url, progress: &mut Progress, sink: &mut dyn Sink) -> Result<Tried> {
         loop {
-            let before = partial.len();
-            let error = match self.fetch_once(url, partial, sink) {
-                Ok(Some(info)) => return Ok(info),
+            let before = progress.partial.len();
+            let error = match self.fetch_once(url, &mut progress.partial, sink) {
+                Ok(Some(info)) => return Ok(Tried::Whole(info)),
                 // Once, and from the first byte.
                 Ok(None) => continue,
                 Err(error) => error,
             };
-            if partial.len() > before {
-                pause = FIRST_PAUSE;
+            if progress.partial.len() > before {
+                progress.pause = FIRST_PAUSE;
             }
-            let wait = match error.retry() {
-                Retry::Now if tries < MAX_TRIES && worth_another_try(error.status()) => pause,
-                Retry::After(asked) if tries < MAX_TRIES && asked <= LONGEST_PAUSE => asked.max(pause),
-                _ => return Err(error),
-            };
-            if !self.stop.sleep(wait) {
-                return Err(cancelled());
-            }
-            tries += 1;
-            pause *= 2;
+            return progress.after(error);
         }
     }
 
@@ -220,10 +274,6 @@ impl Download<'_> {
 fn worth_another_try(status: Status) -> bool {
     use Status::{Connect, Io, Resolve, Server, Timeout, Tls};
     matches!(status, Resolve | Connect | Tls | Io | Timeout | Server)
-}
-
-fn cancelled() -> Error {
-    Error::new(Status::Cancelled, "the download was interrupted")
 }
 
 fn refused(url: &Url, reply: &Reply) -> Error {

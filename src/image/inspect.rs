@@ -21,6 +21,9 @@ pub(crate) struct Inspector {
 }
 
 impl Inspector {
+    /// Bytes of memory that it holds, at most.
+    pub(crate) const MOST_BYTES: usize = HEAD_BYTES + 2 * TAIL_BYTES;
+
     pub(crate) fn new() -> Inspector {
         Inspector { format: None, head: Vec::new(), tail: Vec::new(), len: 0, hash: Context::new(&SHA256) }
     }

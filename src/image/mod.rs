@@ -15,9 +15,8 @@ mod link;
 mod partial;
 mod sniff;
 
-pub(crate) use download::{Download, Sink};
+pub(crate) use download::{Download, Progress, Sink, Tried, pause_of_host};
 pub(crate) use file::NewFile;
 pub(crate) use inline::decode as decode_inline;
 pub(crate) use inspect::Inspector;
 pub(crate) use link::resolve;
-pub(crate) use partial::Partial;

@@ -32,6 +32,9 @@ pub(crate) enum Continuation {
 }
 
 impl Partial {
+    /// Bytes of memory that it holds, at most.
+    pub(crate) const MOST_BYTES: usize = Inspector::MOST_BYTES;
+
     pub(crate) fn new() -> Partial {
         Partial {
             inspector: Inspector::new(),
