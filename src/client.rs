@@ -347,7 +347,7 @@ impl Client {
     /// As [`Client::download`], and `File` when the file cannot be written.
     pub fn download_file(&self, task: &Task, image_index: usize, path: &Path, replace: bool) -> Result<SavedPicture> {
         let about = |error: Error| error.with_task_id(&task.id);
-        let mut file = NewFile::create(path, replace).map_err(about)?;
+        let mut file = NewFile::create(path, replace, &self.api.leftovers).map_err(about)?;
         let info = self.retrieve(task, image_index, &mut file)?;
         Ok(SavedPicture { path: file.finish().map_err(about)?, info })
     }

@@ -26,7 +26,7 @@ use self::submits::Submits;
 use crate::dialect::{Dialect, ImageAuth, Meaning, Outgoing, Reading};
 use crate::error::{Error, Result, Retry, Status};
 use crate::http::{Call, Http, Stop};
-use crate::image;
+use crate::image::{self, Leftovers};
 use crate::log::{Log, LogLevel};
 use crate::options::Setup;
 use crate::task::{Link, State, Task};
@@ -46,6 +46,8 @@ pub(crate) struct Api {
     pub(crate) submits: Submits,
     pub(crate) log: Log,
     pub(crate) counters: Counters,
+    /// What other programs left in the folders of images.
+    pub(crate) leftovers: Leftovers,
     key: RwLock<Arc<Key>>,
     /// How far the service's clock is ahead of ours, milliseconds: links expire by its clock.
     ahead_ms: AtomicI64,
@@ -89,6 +91,7 @@ impl Api {
             submits: Submits::default(),
             log: setup.log.clone(),
             counters: Counters::default(),
+            leftovers: Leftovers::default(),
             key: RwLock::new(Arc::new(Key::new(&setup.dialect, &setup.key)?)),
             ahead_ms: AtomicI64::new(0),
             told_time: AtomicU64::new(0),

@@ -172,7 +172,8 @@ impl Shared {
             (sink, None) => sink.insert(Place::Memory(Vec::new())),
             (sink, Some(file)) => {
                 // The type is not known yet. What stands in its place may be this very image, saved before a crash: the bytes tell.
-                let new_file = NewFile::create(&path::fill(file, &task.id, index, "part"), true);
+                let file = path::fill(file, &task.id, index, "part");
+                let new_file = NewFile::create(&file, true, &self.api.leftovers);
                 sink.insert(Place::File(new_file.map_err(|error| error.with_task_id(&task.id))?))
             }
         };

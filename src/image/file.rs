@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use super::leftovers::{self, Leftovers};
 use crate::error::{Error, Result, Status};
 use crate::words;
 
@@ -19,17 +20,22 @@ pub(crate) struct NewFile {
 
 impl NewFile {
     /// Starts a file that will be `target`. `replace` allows an existing file (or link, never written through) to go.
-    pub(crate) fn create(target: &Path, replace: bool) -> Result<NewFile> {
+    /// What killed programs left in its folder goes first.
+    pub(crate) fn create(target: &Path, replace: bool, leftovers: &Leftovers) -> Result<NewFile> {
         check(target, replace)?;
         let folder = match target.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
             _ => PathBuf::from("."),
         };
+        // Before the new file is there: a disk that is full may have room then.
+        leftovers.clear(&folder);
         let temp = tempfile::Builder::new()
-            .prefix(".imgtask-")
-            .suffix(".part")
+            .prefix(leftovers::PREFIX)
+            .suffix(leftovers::SUFFIX)
             .tempfile_in(&folder)
             .map_err(|error| failed("create", target, &error))?;
+        // Where the file system has no locks, nobody takes it for a leftover either.
+        let _ = leftovers::hold(temp.as_file());
         Ok(NewFile { temp, target: target.to_path_buf(), folder, replace })
     }
 
@@ -166,8 +172,12 @@ mod tests {
         names
     }
 
+    fn create(target: &Path, replace: bool) -> Result<NewFile> {
+        NewFile::create(target, replace, &Leftovers::default())
+    }
+
     fn save(target: &Path, bytes: &[u8], replace: bool) -> Result<PathBuf> {
-        let mut file = NewFile::create(target, replace)?;
+        let mut file = create(target, replace)?;
         file.write(bytes)?;
         file.finish()
     }
@@ -175,7 +185,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_finished_leaves_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut file = NewFile::create(&folder.path().join("a.png"), true).expect("starts");
+        let mut file = create(&folder.path().join("a.png"), true).expect("starts");
         file.write(b"half").expect("writes");
         assert_eq!(names(folder.path()).len(), 1);
         drop(file);
@@ -186,7 +196,7 @@ mod tests {
     fn a_restart_forgets_what_was_written() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("a.png");
-        let mut file = NewFile::create(&target, true).expect("starts");
+        let mut file = create(&target, true).expect("starts");
         file.write(b"a long first try").expect("writes");
         file.restart().expect("restarts");
         file.write(b"second").expect("writes");
@@ -210,7 +220,7 @@ mod tests {
     fn a_file_that_appeared_meanwhile_is_not_replaced() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("a.png");
-        let file = NewFile::create(&target, false).expect("starts");
+        let file = create(&target, false).expect("starts");
         fs::write(&target, b"other").expect("writes");
         assert_eq!(file.finish().expect_err("exists").status(), Status::File);
         assert_eq!(fs::read(&target).expect("reads"), b"other");
@@ -224,7 +234,7 @@ mod tests {
         let bytes = vec![7; 100_000];
         save(&target, &bytes, false).expect("saves");
         let again = |last: u8| {
-            let mut file = NewFile::create(&folder.path().join("a.part"), true).expect("starts");
+            let mut file = create(&folder.path().join("a.part"), true).expect("starts");
             file.write(&bytes[1..]).and_then(|()| file.write(&[last])).expect("writes");
             file.name(&target, false).and_then(|()| file.finish())
         };

@@ -5,12 +5,13 @@
 //! - [`download`]: an address becomes bytes.
 //! - [`partial`]: what has come so far, and how the rest is asked for.
 //! - [`inspect`], [`sniff`]: whether the bytes are an image, and a whole one.
-//! - [`file`]: a file that is whole or absent.
+//! - [`file`]: a file that is whole or absent. [`leftovers`]: what killed programs left of theirs.
 
 mod download;
 mod file;
 mod inline;
 mod inspect;
+mod leftovers;
 mod link;
 mod partial;
 mod sniff;
@@ -19,4 +20,5 @@ pub(crate) use download::{Download, Progress, Sink, Tried, pause_of_host};
 pub(crate) use file::NewFile;
 pub(crate) use inline::decode as decode_inline;
 pub(crate) use inspect::Inspector;
+pub(crate) use leftovers::Leftovers;
 pub(crate) use link::resolve;

@@ -8,6 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Tuple
 
+try:
+    import fcntl
+except ImportError:  # There is none on Windows, where an open file cannot be taken for a leftover.
+    fcntl = None  # type: ignore[assignment]
+
 from . import _abi
 from ._handles import BytesHandle
 from ._library import Library, PathLike
@@ -47,6 +52,10 @@ class Picture:
         part = target.with_name(f".imgtask-{secrets.token_hex(8)}.part")
         try:
             with open(part, "xb") as file:
+                # Held while it is written: the library removes parts that killed programs left, and this is none.
+                if fcntl is not None:
+                    with contextlib.suppress(OSError):
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 file.write(self.data)
             os.replace(part, target)
         except BaseException as error:

@@ -98,20 +98,21 @@ impl Target {
             _ => PathBuf::from("."),
         };
         fs::create_dir_all(&folder).map_err(|error| failed("make", &folder, &error))?;
+        // A name that the library knows for a part, should this process be killed.
         let stage = tempfile::Builder::new()
             .prefix(".imgtask-")
-            .tempdir_in(&folder)
-            .map_err(|error| failed("write into", &folder, &error))?;
-        let staged = client.download_file(task, index, &stage.path().join("image"), false)?;
+            .suffix(".part")
+            .tempfile_in(&folder)
+            .map_err(|error| failed("write into", &folder, &error))?
+            .into_temp_path();
+        let staged = client.download_file(task, index, &stage, true)?;
         let name = pattern.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let path = folder.join(fill(&name, task, index, Some(&staged.info)));
         let path = path.strip_prefix(".").map(Path::to_path_buf).unwrap_or(path);
         if self.force {
-            fs::rename(&staged.path, &path).map_err(|error| failed("write", &path, &error))?;
+            stage.persist(&path).map_err(|refused| failed("write", &path, &refused.error))?;
         } else {
-            let whole =
-                tempfile::TempPath::try_from_path(&staged.path).map_err(|error| failed("write", &path, &error))?;
-            match whole.persist_noclobber(&path) {
+            match stage.persist_noclobber(&path) {
                 Ok(()) => {}
                 // The same image again: what was asked for is there.
                 Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists && same(&refused.path, &path) => {}

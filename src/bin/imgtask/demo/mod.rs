@@ -284,7 +284,7 @@ fn check_folder(folder: &Path, index: &Path) -> Outcome<()> {
 fn write_whole(path: &Path, text: &str) -> Outcome<()> {
     let problem = |error: std::io::Error| Problem::file("write", path, &error);
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".imgtask-").tempfile_in(folder).map_err(problem)?;
+    let mut file = tempfile::Builder::new().prefix(".imgtask-").suffix(".part").tempfile_in(folder).map_err(problem)?;
     file.write_all(text.as_bytes()).map_err(problem)?;
     #[cfg(unix)]
     {
