@@ -27,6 +27,8 @@ mod wait;
 mod words;
 
 pub use client::{Client, ProviderInfo, Stats, providers};
+#[cfg(any(test, feature = "dialect-tools"))]
+pub use dialect::tools as dialects;
 pub use error::{Error, Result, Retry, Status};
 pub use fleet::{Delivery, Event, EventKind, Goal, Images, Job, Source};
 pub use log::{LogLevel, LogSink};

@@ -1,22 +1,26 @@
 //! How a client is set up, and what comes of it: every option checked once, at creation.
 
 use std::env;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, MAX_DOCUMENT};
 use crate::error::{Error, Result};
 use crate::http::{ProxyChoice, Scheme, Settings, Url};
 use crate::log::{Log, LogLevel, LogSink};
 use crate::poll::{Limit, Timing};
+use crate::words::of_disk;
 
 /// How a client is set up. Every 0, `None` and "" means the default.
 #[derive(Clone, Default)]
 pub struct Options {
     /// Name of a built-in provider (`dimilinks`, `dimilinks-legacy`, `lemondata`); "" with `dialect_json`.
     pub provider: String,
-    /// An own dialect as JSON, instead of a built-in provider.
+    /// An own dialect instead of a built-in provider: a JSON document, or the path of a file that holds one. It is taken
+    /// for a document when its first character that is no white space is `{`.
     pub dialect_json: Option<String>,
     /// Where the API is: `https://host[:port][/path]`. Default: the variable `<NAME>_BASE_URL`, then the dialect's host.
     pub base_url: Option<String>,
@@ -179,12 +183,41 @@ fn ms_or(given: u32, default_ms: u64) -> Duration {
 
 fn dialect(options: &Options) -> Result<Arc<Dialect>> {
     match (given(&options.dialect_json), options.provider.as_str()) {
-        (Some(json), "") => Dialect::parse(json).map(Arc::new),
+        (Some(text), "") if is_document(text) => Dialect::parse(text).map(Arc::new),
+        (Some(path), "") => dialect_file(path).map(Arc::new),
         (Some(_), _) => Err(Error::invalid("give a provider or a dialect, not both")),
         (None, "") => Err(Error::invalid(format!("no provider: give one of {}", names()))),
         (None, name) => Dialect::builtin(name)
             .ok_or_else(|| Error::invalid(format!("no provider {}; the built-in ones are {}", shown(name), names()))),
     }
+}
+
+/// Whether a dialect is given as itself, and not as the path of its file.
+fn is_document(text: &str) -> bool {
+    text.trim_start_matches('\u{feff}').trim_start().starts_with('{')
+}
+
+fn dialect_file(path: &str) -> Result<Dialect> {
+    let mut bytes = Vec::new();
+    // One byte more than is allowed tells that there is more.
+    let read = File::open(Path::new(path)).and_then(|file| file.take(MAX_DOCUMENT as u64 + 1).read_to_end(&mut bytes));
+    if let Err(error) = read {
+        let why = match error.kind() {
+            io::ErrorKind::NotFound => "there is no such file".to_owned(),
+            _ => of_disk(&error),
+        };
+        return Err(Error::invalid(format!("the dialect file {} cannot be read: {why}", shown_path(path))));
+    }
+    match str::from_utf8(&bytes) {
+        Ok(json) => Dialect::parse_file(&shown_path(path), json),
+        Err(_) => Err(Error::invalid(format!("the dialect file {} is not UTF-8", shown_path(path)))),
+    }
+}
+
+/// A path in a message. What does not look like one may be a key at the wrong place.
+fn shown_path(path: &str) -> String {
+    let is_path = path.len() <= 256 && path.contains(['.', '/', '\\']) && !path.contains(char::is_control);
+    if is_path { path.to_owned() } else { "of that name".to_owned() }
 }
 
 /// The key of the options, else of the environment. A variable that is set to nothing is not set.
@@ -219,7 +252,7 @@ fn base_url(options: &Options, dialect: &Dialect) -> Result<Url> {
     let (what, text) = match (given(&options.base_url), &from_variable, &profile.base_url) {
         (Some(text), ..) => ("the base URL", text),
         (None, Some(text), _) => (variable.as_str(), text.as_str()),
-        (None, None, Some(text)) => ("the dialect's base URL", text.as_str()),
+        (None, None, Some(text)) => ("the dialect's base URL", &**text),
         (None, None, None) => {
             let message = format!("no address of {} is confirmed: pass its base URL or set {variable}", profile.title);
             return Err(Error::invalid(message));

@@ -2,7 +2,7 @@
 
 use super::exchange::{Answer, Key};
 use super::{Api, Target, longer};
-use crate::dialect::{Meaning, Refusal, status_of};
+use crate::dialect::Meaning;
 use crate::error::{Error, Retry, Status};
 use crate::words::without_secrets;
 
@@ -19,7 +19,7 @@ impl Api {
     /// What an answer other than success means, in words. `target` is the task it is about, `None` after a submit.
     pub(super) fn refused(&self, answer: &Answer, target: Option<&Target>) -> Error {
         let refusal = self.dialect().read_refusal(&answer.body);
-        let status = match self.status_of(answer.status, &refusal) {
+        let status = match self.dialect().status_of_refusal(answer.status, &refusal) {
             // After a submit it is about the route or the model, never about a task.
             Status::NotFound if target.is_none() => Status::Rejected,
             status => status,
@@ -70,17 +70,6 @@ impl Api {
                 error.with_retry(Retry::After(pause))
             }
             _ => error,
-        }
-    }
-
-    fn status_of(&self, http_status: u16, refusal: &Refusal) -> Status {
-        match self.dialect().meaning(http_status) {
-            Meaning::Gone => Status::NotFound,
-            Meaning::RateLimited => Status::RateLimited,
-            Meaning::Retry => Status::Server,
-            // Some services say "no such task" with another status.
-            Meaning::Ok | Meaning::Stop if refusal.not_found => Status::NotFound,
-            Meaning::Ok | Meaning::Stop => status_of(http_status),
         }
     }
 }

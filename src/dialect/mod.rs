@@ -2,6 +2,8 @@
 //!
 //! A dialect is one JSON document (`profile.rs` is its schema), compiled once; no I/O, no clock.
 
+#[cfg(any(test, feature = "dialect-tools"))]
+mod describe;
 mod document;
 mod images;
 mod plan;
@@ -13,6 +15,11 @@ mod refusal;
 mod request;
 #[cfg(test)]
 mod tests;
+#[cfg(any(test, feature = "dialect-tools"))]
+pub mod tools;
+#[cfg(any(test, feature = "dialect-tools"))]
+mod trace;
+mod tree;
 mod trie;
 mod value;
 mod vocabulary;
@@ -24,10 +31,21 @@ use serde_json::Value;
 use crate::error::Result;
 use crate::task::{FailureAction, State};
 
+pub(crate) use document::{Fault, MAX_DOCUMENT};
+
 pub(crate) use profile::{Confidence, ImageAuth, Meaning, Profile, Verb};
 pub(crate) use reading::Reading;
-pub(crate) use refusal::{Refusal, status_of};
+
+#[cfg(test)]
+pub(crate) use refusal::status_of;
 pub(crate) use request::Outgoing;
+
+/// The documents that come with the library, those of the documented services first.
+const DOCUMENTS: &[&str] = &[
+    include_str!("builtin/dimilinks.json"),
+    include_str!("builtin/dimilinks-legacy.json"),
+    include_str!("builtin/lemondata.json"),
+];
 
 /// How one service speaks.
 #[derive(Debug)]
@@ -44,13 +62,25 @@ impl Dialect {
     /// Reads and compiles a document.
     ///
     /// # Errors
-    /// `InvalidArgument`; the message names the pointer to the member that is unknown or has a bad value.
+    /// `InvalidArgument`; the message names the pointer to every member that is unknown or has a bad value, up to eight.
     pub(crate) fn parse(json: &str) -> Result<Dialect> {
+        Dialect::compile(json).map_err(|faults| document::error("", &faults))
+    }
+
+    /// As [`Dialect::parse`], of a document whose name stands in the message.
+    pub(crate) fn parse_file(name: &str, json: &str) -> Result<Dialect> {
+        Dialect::compile(json).map_err(|faults| document::error(name, &faults))
+    }
+
+    fn compile(json: &str) -> Result<Dialect, Vec<Fault>> {
         let profile = Profile::parse(json)?;
         let read = &profile.read;
         let lower = |word: &str| word.trim().to_lowercase();
         let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let too_many = || document::wrong("/read", "too many pointers, or * on too many levels");
+        let too_many = || {
+            let message = "too many pointers, or * on too many levels".to_owned();
+            vec![Fault { pointer: "/read".to_owned(), message }]
+        };
         Ok(Dialect {
             plan: plan::Plan::new(&profile).ok_or_else(too_many)?,
             refusals: refusal::RefusalPlan::new(&profile).ok_or_else(too_many)?,
@@ -64,13 +94,9 @@ impl Dialect {
     /// The dialects that come with the library, the documented services first.
     pub(crate) fn builtins() -> &'static [Arc<Dialect>] {
         static BUILTINS: LazyLock<Vec<Arc<Dialect>>> = LazyLock::new(|| {
-            let documents = [
-                include_str!("builtin/dimilinks.json"),
-                include_str!("builtin/dimilinks-legacy.json"),
-                include_str!("builtin/lemondata.json"),
-            ];
-            let parse = |json| Arc::new(Dialect::parse(json).expect("our own documents are parsed by the tests"));
-            documents.into_iter().map(parse).collect()
+            let parse =
+                |json: &&str| Arc::new(Dialect::parse(json).expect("our own documents are parsed by the tests"));
+            DOCUMENTS.iter().map(parse).collect()
         });
         &BUILTINS
     }

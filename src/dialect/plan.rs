@@ -50,7 +50,7 @@ pub(super) enum ImageField {
 }
 
 /// Every field with its pointers, in the order of the fields.
-fn task_fields(profile: &Profile) -> [(Field, &[Pointer]); 19] {
+pub(super) fn task_fields(profile: &Profile) -> [(Field, &[Pointer]); 19] {
     let read = &profile.read;
     [
         (Field::Id, &read.id),
@@ -247,6 +247,25 @@ impl<'a> View<'_, 'a> {
         let slots = &self.plan.slots;
         let base = root * self.plan.slots_a_root();
         (slots[field as usize]..slots[field as usize + 1]).map(move |slot| self.found.slot(base + slot))
+    }
+
+    /// The root that was chosen.
+    #[cfg(any(test, feature = "dialect-tools"))]
+    pub(super) fn root(&self) -> usize {
+        self.root
+    }
+
+    /// From which root, the body where `outer`, and which of the field's pointers its value comes.
+    #[cfg(any(test, feature = "dialect-tools"))]
+    pub(super) fn source(&self, field: Field, outer: bool) -> Option<(usize, usize)> {
+        let root = if outer { self.plan.body } else { self.root };
+        self.slots(root, field).position(|value| !value.is_blank()).map(|rank| (root, rank))
+    }
+
+    /// As [`View::source`], of a flag that is set.
+    #[cfg(any(test, feature = "dialect-tools"))]
+    pub(super) fn set_source(&self, field: Field) -> Option<(usize, usize)> {
+        self.slots(self.root, field).position(|value| value.is_truthy()).map(|rank| (self.root, rank))
     }
 
     /// The usable images of the first list that has any. `body` is what was read.

@@ -1,7 +1,6 @@
 //! JSON Pointers, with one extra: `*` steps into every array item or object member.
 
-use super::document::{Member, Node};
-use crate::error::Result;
+use super::document::{Checked, Member, Node};
 
 /// One way down.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +60,39 @@ fn step(text: &str) -> Result<Step, &'static str> {
 }
 
 impl Member for Pointer {
-    fn read(node: Node<'_>) -> Result<Pointer> {
+    fn read(node: Node<'_>) -> Checked<Pointer> {
         Pointer::parse(node.text()?).map_err(|what| node.wrong(what))
+    }
+}
+
+#[cfg(any(test, feature = "dialect-tools"))]
+mod described {
+    use std::fmt;
+
+    use serde_json::{Map, Value};
+
+    use super::{MAX_STEPS, Pointer, Step};
+    use crate::dialect::describe::{Described, Shape};
+
+    const ABOUT: &str = "A JSON Pointer, in which `*` steps into every item of a list or member of an object: \
+        `/data/0/url`, `/data/*/url`; \"\" is the whole body.";
+
+    impl Described for Pointer {
+        fn shape(shared: &mut Map<String, Value>) -> Shape {
+            Shape::text(shared, "pointer", ABOUT, &format!("^(/([^~/]|~[01])*){{0,{MAX_STEPS}}}$"))
+        }
+
+        fn json(&self) -> Value {
+            Value::from(self.to_string())
+        }
+    }
+
+    impl fmt::Display for Pointer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.steps.iter().try_for_each(|step| match step {
+                Step::Name(name) => write!(f, "/{}", name.replace('~', "~0").replace('/', "~1")),
+                Step::Any | Step::Each => f.write_str("/*"),
+            })
+        }
     }
 }

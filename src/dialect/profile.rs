@@ -2,24 +2,25 @@
 //!
 //! What stands behind `=` is a member's default; a member without must be given. A list may be written as its only
 //! entry alone. Pointers are JSON Pointers in which `*` steps into every item or member; of a list of pointers the first
-//! that yields something wins, never the union.
+//! that yields something wins, never the union. A member whose name begins with `//` is a comment.
 
 // Members that nothing reads yet are checked all the same: a document that is accepted today is not refused tomorrow.
 #![allow(dead_code)]
 
 use serde_json::{Map, Value};
 
-use super::document::{self, Key, Node, Table, absent, choices, schema, wrong};
+#[cfg(any(test, feature = "dialect-tools"))]
+use super::describe::{Described, DescribedKey, Shape};
+use super::document::{self, Checked, Fault, Faults, Key, Node, Table, choices, schema};
 use super::pointer::{Pointer, Pointers};
-use crate::error::Result;
 use crate::task::{FailureAction, State};
 
 schema! {
     /// One service, described.
     Profile {
-        /// For editors; not read.
+        /// Where the JSON Schema of this format is, for editors; not read.
         schema as "$schema": String = String::new(),
-        /// Version of this schema.
+        /// Version of the format.
         version as "dialect": Version = Version,
         /// What to pass as `provider`: small letters, digits and dashes.
         name: Name,
@@ -29,14 +30,14 @@ schema! {
         sources: Vec<String> = vec![],
         /// What no source confirms, and what a user has to know. Not read.
         notes: Vec<String> = vec![],
-        /// Whether the service documents what is said here.
+        /// `documented`: the service's own pages say what is said here; `inferred`: put together from clients and examples.
         confidence: Confidence = Confidence::Inferred,
         /// Default address of the API. Absent: the caller has to give one.
-        base_url: Option<String> = None,
+        base_url: Option<BaseUrl> = None,
         /// Environment variable of the key. Default: `<NAME>_API_KEY`.
-        key_variable: String = String::new(),
+        key_variable: KeyVariable = KeyVariable(String::new()),
         /// How the key is sent.
-        auth: Auth = absent()?,
+        auth: Auth = document::absent()?,
         /// Sent with every API call.
         headers: Headers = Headers::EMPTY,
         /// How a task is submitted. Absent: it cannot be.
@@ -44,17 +45,18 @@ schema! {
         /// How a task is looked at.
         poll: Poll,
         /// How an answer is read.
-        read: Read = absent()?,
-        /// What an HTTP status means, where it differs from the defaults of [`meaning`](super::Dialect::meaning).
+        read: Read = document::absent()?,
+        /// What an HTTP status means for a look, where it differs from: 2xx `ok` (the body is an answer), 404 and 410 `gone`,
+        /// 429 `rate_limited`, 408, 425 and 5xx but 501 and 505 `retry` (this look failed, the next may not), others `stop`.
         http: Table<HttpStatus, Meaning> = Table::EMPTY,
-        /// Codes in a body that say: no such task.
+        /// Codes of an error that say: no such task, whatever the HTTP status is.
         not_found_codes: Vec<String> = vec![],
         /// How a task is cancelled. Absent: it cannot be.
         cancel: Option<Cancel> = None,
         /// Where the bytes of a finished task are that names no image. Absent: nowhere.
         content: Option<Content> = None,
         /// When to look.
-        timing: Timing = absent()?,
+        timing: Timing = document::absent()?,
     }
 }
 
@@ -91,9 +93,10 @@ schema! {
 schema! {
     /// How a task is looked at.
     Poll {
-        /// GET, POST, PUT or DELETE.
+        /// The request's method.
         method: Verb = Verb::Get,
-        /// The first is used for an id; the others are accepted as references and tried when the first is not there.
+        /// Paths with `{id}`, unless the query or the body has it. The first is used for an id; the others are accepted as
+        /// references and tried when the first is not there.
         paths: Vec<Path>,
         /// Query members; `{id}` in a value is the task's id.
         query: Table<String, String> = Table::EMPTY,
@@ -118,9 +121,10 @@ schema! {
         id: Pointers = Pointer::list(&["/id", "/task_id"]),
         /// The status word: a text, a number or a boolean.
         status: Pointers = Pointer::list(&["/status"]),
-        /// Status words of this service, before the shared vocabulary. Numbers and booleans as their JSON text.
+        /// What this service's status words mean, before the shared vocabulary; however they are capitalised. Numbers and
+        /// booleans as their JSON text.
         words: Table<String, Word> = Table::EMPTY,
-        /// The state of a look without a status.
+        /// The state of a look's answer without a status.
         absent: Word = Word(State::Unknown),
         /// Truthy: the task was cancelled, whatever the status says, unless it succeeded.
         cancelled_if: Pointers = vec![],
@@ -129,14 +133,14 @@ schema! {
         /// How far the task is; a number, or a text with or without a percent sign.
         progress: Pointers = Pointer::list(&["/progress"]),
         /// What 100 % is: 100, or 1 for fractions. Percent texts are always read as such.
-        progress_scale: f64 = 100.0,
+        progress_scale: Scale = Scale(100.0),
         /// Where a success names the address of a second answer, in which the images are: a look then asks twice. As with
         /// `poll.follow`, it must be on the API's own origin or one of `poll.follow_hosts`.
         result_get: Pointers = vec![],
         /// Where the images are.
-        images: Images = absent()?,
+        images: Images = document::absent()?,
         /// Where a failed task says why.
-        error: ErrorPointers = absent()?,
+        error: ErrorPointers = document::absent()?,
         /// Seconds, milliseconds or RFC 3339; 0 for not yet.
         created_at: Pointers = vec![],
         /// As `created_at`; read of a task that has ended only.
@@ -169,7 +173,7 @@ schema! {
 schema! {
     /// Where the images are.
     Images {
-        /// A list, one object, one string, or a list of strings. Empty: the dialect names no images.
+        /// The images: a list, one object, one string, or a list of strings. Absent: the dialect names no images.
         items: Pointers = vec![],
         /// The image's address; this and the rest is relative to one item. An item that is a string is its url; a url that
         /// is an array gives one image each.
@@ -216,9 +220,9 @@ schema! {
 schema! {
     /// How a task is cancelled.
     Cancel {
-        /// GET, POST, PUT or DELETE.
+        /// The request's method.
         method: Verb = Verb::Delete,
-        /// With `{id}`.
+        /// Path on the API's origin, with `{id}`.
         path: Path,
     }
 }
@@ -226,7 +230,7 @@ schema! {
 schema! {
     /// Where the bytes of a finished task are that names no image. They are fetched with the key.
     Content {
-        /// With `{id}`.
+        /// Path on the API's origin, with `{id}`.
         path: Path,
         /// How the ids of such tasks begin. Default: all do.
         id_prefix: String = String::new(),
@@ -238,7 +242,7 @@ schema! {
     Timing {
         /// After our own submit.
         first_look_ms: u32 = 1_000,
-        /// `[age of the task, interval from there on]`, ages rising from 0.
+        /// Pairs `[age of the task, interval from there on]`, ages rising from 0.
         intervals_ms: Vec<(u32, u32)> = vec![(0, 3_000), (120_000, 5_000), (300_000, 10_000)],
         /// No interval is shorter.
         floor_ms: u32 = 1_000,
@@ -299,6 +303,20 @@ choices! {
     "stop" => Meaning::Stop,
 }
 
+#[cfg(any(test, feature = "dialect-tools"))]
+impl Meaning {
+    /// The meaning as a document writes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Meaning::Ok => "ok",
+            Meaning::Gone => "gone",
+            Meaning::RateLimited => "rate_limited",
+            Meaning::Retry => "retry",
+            Meaning::Stop => "stop",
+        }
+    }
+}
+
 /// Whether image links get the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ImageAuth {
@@ -336,10 +354,10 @@ choices! {
     "check_account" => Action(FailureAction::CheckAccount),
 }
 
-/// Declares a text with a form.
+/// Declares a text with a form: its name in the JSON Schema, the pattern that editors check, and the check.
 macro_rules! checked_text {
-    ($(#[$doc:meta])* $name:ident, $check:expr) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $name:ident, $shared:literal, $pattern:literal, $check:expr) => {
+        $(#[doc = $doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
         pub(crate) struct $name(String);
 
@@ -358,16 +376,38 @@ macro_rules! checked_text {
         }
 
         impl document::Member for $name {
-            fn read(node: Node<'_>) -> Result<$name> {
+            fn read(node: Node<'_>) -> Checked<$name> {
                 $name::of(node.text()?).map_err(|what| node.wrong(what))
+            }
+        }
+
+        #[cfg(any(test, feature = "dialect-tools"))]
+        impl Described for $name {
+            fn shape(shared: &mut Map<String, Value>) -> Shape {
+                Shape::text(shared, $shared, concat!($($doc),*), $pattern)
+            }
+
+            fn json(&self) -> Value {
+                Value::from(&*self.0)
+            }
+        }
+
+        #[cfg(any(test, feature = "dialect-tools"))]
+        impl DescribedKey for $name {
+            const PATTERN: Option<&'static str> = Some($pattern);
+
+            fn name(&self) -> String {
+                self.0.clone()
             }
         }
     };
 }
 
 checked_text!(
-    /// The name of a dialect.
+    /// The name of a dialect: 1 to 64 small letters, digits and dashes.
     Name,
+    "name",
+    "^[a-z0-9][a-z0-9-]{0,63}$",
     |text| {
         let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         let whole = (1..=64).contains(&text.len()) && text.bytes().all(fits) && !text.starts_with('-');
@@ -376,8 +416,10 @@ checked_text!(
 );
 
 checked_text!(
-    /// A path on the API's origin, with a query if the service wants one.
+    /// A path on the API's origin, with a query if the service wants one: `/v1/tasks/{id}`.
     Path,
+    "path",
+    r"^/([!$-.0-;=?-\[\]-~][!$-;=?-\[\]-~]*)?$",
     |text| {
         if !text.starts_with('/') || text.starts_with("//") {
             return Err("must start with one /");
@@ -388,8 +430,32 @@ checked_text!(
 );
 
 checked_text!(
+    /// An address that begins with `https://` or `http://`.
+    BaseUrl,
+    "base_url",
+    "^https?://",
+    |text| {
+        let is_http = text.starts_with("https://") || text.starts_with("http://");
+        if is_http { Ok(()) } else { Err("must start with https:// or http://") }
+    }
+);
+
+checked_text!(
+    /// The name of an environment variable: capital letters, digits and _.
+    KeyVariable,
+    "variable",
+    "^[A-Z0-9_]*$",
+    |text| {
+        let fits = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+        if text.bytes().all(fits) { Ok(()) } else { Err("must be capital letters, digits and _") }
+    }
+);
+
+checked_text!(
     /// A header's name.
     HeaderName,
+    "header_name",
+    "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
     |text| {
         let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
         if text.is_empty() || !text.bytes().all(token) { Err("must be a header name") } else { Ok(()) }
@@ -397,8 +463,10 @@ checked_text!(
 );
 
 checked_text!(
-    /// A header's value, or a part of one.
+    /// A header's value, or a part of one: printable ASCII on one line.
     HeaderValue,
+    "header_value",
+    "^[ -~]*$",
     |text| {
         let visible = |b: u8| b == b' ' || b.is_ascii_graphic();
         if text.bytes().all(visible) { Ok(()) } else { Err("must be printable ASCII on one line") }
@@ -413,7 +481,7 @@ pub(crate) type Headers = Table<HeaderName, HeaderValue>;
 pub(crate) struct Version;
 
 impl document::Member for Version {
-    fn read(node: Node<'_>) -> Result<Version> {
+    fn read(node: Node<'_>) -> Checked<Version> {
         if node.value == 1 { Ok(Version) } else { Err(node.wrong("this library reads version 1")) }
     }
 }
@@ -423,11 +491,22 @@ impl document::Member for Version {
 pub(crate) struct Positive(pub(crate) u32);
 
 impl document::Member for Positive {
-    fn read(node: Node<'_>) -> Result<Positive> {
+    fn read(node: Node<'_>) -> Checked<Positive> {
         match document::Member::read(node)? {
             0 => Err(node.wrong("must not be 0")),
             number => Ok(Positive(number)),
         }
+    }
+}
+
+/// What 100 % is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Scale(pub(crate) f64);
+
+impl document::Member for Scale {
+    fn read(node: Node<'_>) -> Checked<Scale> {
+        let scale = node.value.as_f64().filter(|scale| *scale > 0.0);
+        scale.map(Scale).ok_or_else(|| node.wrong("must be a number more than 0"))
     }
 }
 
@@ -437,7 +516,8 @@ pub(crate) struct HttpStatus(pub(crate) u16);
 
 impl Key for HttpStatus {
     fn of(name: &str) -> Result<HttpStatus, &'static str> {
-        let status = name.parse().ok().filter(|status| (100..600).contains(status));
+        let three_digits = name.len() == 3 && name.bytes().all(|b| b.is_ascii_digit());
+        let status = name.parse().ok().filter(|status| three_digits && (100..600).contains(status));
         status.map(HttpStatus).ok_or("must be an HTTP status, 100 to 599")
     }
 }
@@ -458,13 +538,64 @@ pub(super) fn slots(path: &str) -> Option<Vec<&str>> {
     if rest.contains('}') { None } else { Some(names) }
 }
 
+#[cfg(any(test, feature = "dialect-tools"))]
+mod described {
+    use serde_json::json;
+
+    use super::*;
+
+    impl Described for Version {
+        fn shape(_: &mut Map<String, Value>) -> Shape {
+            Shape::Plain(json!({ "const": 1 }))
+        }
+
+        fn json(&self) -> Value {
+            json!(1)
+        }
+    }
+
+    impl Described for Positive {
+        fn shape(_: &mut Map<String, Value>) -> Shape {
+            Shape::Plain(json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }))
+        }
+
+        fn json(&self) -> Value {
+            json!(self.0)
+        }
+    }
+
+    impl Described for Scale {
+        fn shape(_: &mut Map<String, Value>) -> Shape {
+            Shape::Plain(json!({ "type": "number", "exclusiveMinimum": 0 }))
+        }
+
+        fn json(&self) -> Value {
+            // Whole where it is: 100, not 100.0.
+            if self.0.fract() == 0.0 && self.0 < 1e15 { json!(self.0 as u64) } else { json!(self.0) }
+        }
+    }
+
+    impl DescribedKey for HttpStatus {
+        const PATTERN: Option<&'static str> = Some("^[1-5][0-9][0-9]$");
+
+        fn name(&self) -> String {
+            self.0.to_string()
+        }
+    }
+}
+
 impl Profile {
     /// Reads a document.
-    pub(super) fn parse(json: &str) -> Result<Profile> {
-        let mut profile: Profile = document::read(json)?;
-        profile.check()?;
+    pub(super) fn parse(json: &str) -> Result<Profile, Vec<Fault>> {
+        let faults = Faults::default();
+        let profile: Option<Profile> = document::read(json, &faults);
+        if let Some(profile) = &profile {
+            profile.check(&faults);
+        }
+        let Some(mut profile) = profile.filter(|_| faults.is_empty()) else { return Err(faults.into_list()) };
         if profile.key_variable.is_empty() {
-            profile.key_variable = format!("{}_API_KEY", profile.name.to_ascii_uppercase().replace('-', "_"));
+            let name = profile.name.to_ascii_uppercase().replace('-', "_");
+            profile.key_variable = KeyVariable(format!("{name}_API_KEY"));
         }
         if profile.title.is_empty() {
             profile.title = profile.name.to_string();
@@ -473,20 +604,20 @@ impl Profile {
     }
 
     /// What no member can say of itself.
-    fn check(&self) -> Result<()> {
+    fn check(&self, faults: &Faults) {
         let poll = &self.poll;
         let id_elsewhere = poll.query.iter().any(|(_, value)| value.contains("{id}"))
             || poll.body.as_ref().is_some_and(|body| body.to_string().contains("{id}"));
         if poll.paths.is_empty() {
-            return Err(wrong("/poll/paths", "must not be empty"));
+            faults.wrong("/poll/paths", "must not be empty");
         }
         for (index, path) in poll.paths.iter().enumerate() {
-            let pointer = format!("/poll/paths/{index}");
-            match path.matches("{id}").count() {
-                0 if !id_elsewhere => return Err(wrong(&pointer, "must contain {id}")),
-                0 | 1 => {}
-                _ => return Err(wrong(&pointer, "must contain {id} once")),
-            }
+            let what = match path.matches("{id}").count() {
+                0 if !id_elsewhere => "must contain {id}",
+                0 | 1 => continue,
+                _ => "must contain {id} once",
+            };
+            faults.wrong(&format!("/poll/paths/{index}"), what);
         }
         let ways = [
             ("/cancel/path", self.cancel.as_ref().map(|cancel| &cancel.path)),
@@ -494,41 +625,28 @@ impl Profile {
         ];
         for (pointer, path) in ways {
             if path.is_some_and(|path| !path.contains("{id}")) {
-                return Err(wrong(pointer, "must contain {id}"));
+                faults.wrong(pointer, "must contain {id}");
             }
         }
-        if let Some(submit) = &self.submit
-            && slots(&submit.path).is_none()
-        {
-            return Err(wrong("/submit/path", "{ and } must enclose the name of a member"));
-        }
-        let is_http = |url: &String| url.starts_with("https://") || url.starts_with("http://");
-        if !self.base_url.iter().all(is_http) {
-            return Err(wrong("/base_url", "must start with https:// or http://"));
-        }
-        let fits = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-        if !self.key_variable.bytes().all(fits) {
-            return Err(wrong("/key_variable", "must be capital letters, digits and _"));
-        }
-        if self.read.progress_scale.is_nan() || self.read.progress_scale <= 0.0 {
-            return Err(wrong("/read/progress_scale", "must be more than 0"));
+        if self.submit.as_ref().is_some_and(|submit| slots(&submit.path).is_none()) {
+            faults.wrong("/submit/path", "{ and } must enclose the name of a member");
         }
         let intervals = &self.timing.intervals_ms;
         let rise = intervals.windows(2).all(|pair| pair[0].0 < pair[1].0);
         if intervals.first().is_none_or(|first| first.0 != 0) || !rise {
-            return Err(wrong("/timing/intervals_ms", "ages must rise from 0"));
+            faults.wrong("/timing/intervals_ms", "ages must rise from 0");
         }
         if intervals.iter().any(|(_, interval)| *interval == 0) {
-            return Err(wrong("/timing/intervals_ms", "an interval must not be 0"));
+            faults.wrong("/timing/intervals_ms", "an interval must not be 0");
         }
         let submit = self.submit.as_ref().map(|submit| ("/submit/headers", &submit.headers));
         for (place, headers) in [("/headers", &self.headers)].into_iter().chain(submit) {
             let ours = ["host", "content-length", "transfer-encoding", "connection", &*self.auth.header];
-            let own = |name: &&HeaderName| ours.iter().any(|known| known.eq_ignore_ascii_case(name));
-            if let Some(name) = headers.iter().map(|(name, _)| name).find(own) {
-                return Err(wrong(&format!("{place}/{}", &**name), "this header is set by the library"));
+            for (name, _) in headers.iter() {
+                if ours.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                    faults.wrong(&format!("{place}/{}", &**name), "this header is set by the library");
+                }
             }
         }
-        Ok(())
     }
 }

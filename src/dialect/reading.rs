@@ -131,7 +131,7 @@ impl Dialect {
         if state == State::Succeeded {
             return 100;
         }
-        match value.percent(self.profile.read.progress_scale) {
+        match value.percent(self.profile.read.progress_scale.0) {
             // A hair's breadth more, for 0.29 * 100 is 28.999999999999996.
             Some(percent) if percent >= 0.0 && !state.is_final() => (percent + 1e-9).min(99.0) as i32,
             _ => -1,

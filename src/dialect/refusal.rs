@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Dialect;
 use super::pointer::{Pointer, Step};
-use super::profile::Profile;
+use super::profile::{Meaning, Profile};
 use super::reader::{Found, Unreadable};
 use super::reading::seconds;
 use super::trie::{Builder, Mark, Trie};
@@ -66,6 +66,18 @@ pub(crate) fn status_of(http_status: u16) -> Status {
 }
 
 impl Dialect {
+    /// What an answer that is no success means for a call, by its HTTP status and by what its body says.
+    pub(crate) fn status_of_refusal(&self, http_status: u16, refusal: &Refusal) -> Status {
+        match self.meaning(http_status) {
+            Meaning::Gone => Status::NotFound,
+            Meaning::RateLimited => Status::RateLimited,
+            Meaning::Retry => Status::Server,
+            // Some services say "no such task" with another status.
+            Meaning::Ok | Meaning::Stop if refusal.not_found => Status::NotFound,
+            Meaning::Ok | Meaning::Stop => status_of(http_status),
+        }
+    }
+
     /// Reads the body of an answer that is no success. Never fails: a page of HTML or nothing at all says nothing.
     pub(crate) fn read_refusal(&self, body: &[u8]) -> Refusal {
         let body = String::from_utf8_lossy(body);
@@ -104,6 +116,9 @@ enum Field {
 pub(super) struct RefusalPlan {
     trie: Trie,
     slots: [Vec<u16>; 6],
+    /// The pointer of each slot.
+    #[cfg(any(test, feature = "dialect-tools"))]
+    ways: Vec<Vec<Step>>,
 }
 
 impl RefusalPlan {
@@ -121,6 +136,8 @@ impl RefusalPlan {
         let roots = read.root.iter().filter(|root| !root.steps.is_empty());
         let mut builder = Builder::new();
         let mut count = 0u16;
+        #[cfg(any(test, feature = "dialect-tools"))]
+        let mut all_ways = Vec::new();
         let slots = fields.map(|(_, own, shared)| {
             let shared = Pointer::list(shared);
             let outer = own.iter().chain(&shared).map(|pointer| pointer.steps.clone());
@@ -132,9 +149,17 @@ impl RefusalPlan {
                 count += 1;
                 count - 1
             };
-            ways.iter().map(slot_of).collect()
+            let slots = ways.iter().map(slot_of).collect();
+            #[cfg(any(test, feature = "dialect-tools"))]
+            all_ways.extend(ways);
+            slots
         });
-        Some(RefusalPlan { trie: builder.build()?, slots })
+        Some(RefusalPlan {
+            trie: builder.build()?,
+            slots,
+            #[cfg(any(test, feature = "dialect-tools"))]
+            ways: all_ways,
+        })
     }
 
     fn read<'a>(&self, body: &'a str) -> Result<Found<'a>, Unreadable> {
@@ -143,7 +168,22 @@ impl RefusalPlan {
 
     fn value<'a>(&self, found: &Found<'a>, field: Field) -> Value<'a> {
         let mut values = self.slots[field as usize].iter().map(|slot| found.slot(usize::from(*slot)));
-        let scalar = |value: &Value<'_>| matches!(value, Value::Bool(_)) || value.text().is_some();
-        values.find(scalar).unwrap_or_default()
+        values.find(is_scalar).unwrap_or_default()
     }
+
+    /// What a body says, by name, and the pointer that it came from.
+    #[cfg(any(test, feature = "dialect-tools"))]
+    pub(super) fn sources(&self, body: &str) -> Vec<(&'static str, Vec<Step>)> {
+        let Ok(found) = self.read(body) else { return Vec::new() };
+        let names = ["message", "provider_code", "type", "request_id", "retryable", "retry_after"];
+        let source = |(name, slots): (&'static str, &Vec<u16>)| {
+            let slot = slots.iter().find(|slot| is_scalar(&found.slot(usize::from(**slot))))?;
+            Some((name, self.ways.get(usize::from(*slot))?.clone()))
+        };
+        names.into_iter().zip(&self.slots).filter_map(source).collect()
+    }
+}
+
+fn is_scalar(value: &Value<'_>) -> bool {
+    matches!(value, Value::Bool(_)) || value.text().is_some()
 }

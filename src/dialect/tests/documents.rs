@@ -18,7 +18,7 @@ fn a_document_error_names_the_pointer_and_what_would_be_right() {
         ("{\n]".to_owned(), "not JSON from line 2, column 1 on"),
         (whole("") + "x", "not JSON from line 1, column 40 on"),
         ("[]".to_owned(), "must be an object"),
-        ("{}".to_owned(), "name is missing"),
+        ("{}".to_owned(), "name is missing; poll is missing"),
         (r#"{"name":"x"}"#.to_owned(), "poll is missing"),
         (poll("{}"), "/poll: paths is missing"),
         (poll("[]"), "/poll: must be an object"),
@@ -30,9 +30,17 @@ fn a_document_error_names_the_pointer_and_what_would_be_right() {
         (poll(r#"{"paths":[]}"#), "/poll/paths: must not be empty"),
         (poll(r#"{"paths":{}}"#), "/poll/paths: must be a string"),
         (poll(r#"{"paths":["/{id}"],"method":"PATCH"}"#), "/poll/method: must be one of GET, POST, PUT, DELETE"),
+        (poll(r#"{"pahts":[]}"#), "/poll/pahts: unknown member; did you mean paths?; /poll: paths is missing"),
         (
-            poll(r#"{"pahts":[]}"#),
-            "/poll/pahts: unknown member; known are method, paths, query, body, follow, follow_hosts",
+            whole(r#","auth":{"a":1,"A/~":2}"#),
+            "/auth/A~1~0: unknown member; known are header, prefix; /auth/a: unknown member; known are header, prefix",
+        ),
+        (whole(r#","headers":{"a":"1","a":"2"}"#), "/headers/a: given twice"),
+        (whole(r#","poll":{"paths":"/{id}"}"#), "/poll: given twice"),
+        (whole(" // why"), "not JSON from line 1, column 40 on; a comment is a member whose name begins with //"),
+        (
+            whole(&format!(r#","submit":{{"path":"/","body_defaults":{{"a":{}}}}}"#, "[".repeat(200))),
+            &format!("/submit/body_defaults/a{}: nested deeper than 32 levels", "/0".repeat(29)),
         ),
         (whole(r#","dialect":2"#), "/dialect: this library reads version 1"),
         (whole(r#","read":{"status":["/a",3]}"#), "/read/status/1: must be a string"),
@@ -43,12 +51,13 @@ fn a_document_error_names_the_pointer_and_what_would_be_right() {
             whole(r#","read":{"words":{"a/b":"finished"}}"#),
             "/read/words/a~1b: must be one of unknown, queued, running, succeeded, failed, cancelled, expired",
         ),
-        (whole(r#","read":{"progress_scale":0}"#), "/read/progress_scale: must be more than 0"),
+        (whole(r#","read":{"progress_scale":0}"#), "/read/progress_scale: must be a number more than 0"),
         (
             whole(r#","read":{"error":{"action_codes":{"a":"cry"}}}"#),
             "/read/error/action_codes/a: must be one of resubmit, change_request, check_account",
         ),
         (whole(r#","read":{"images":{"auth":"always"}}"#), "/read/images/auth: must be one of never, same_origin"),
+        (whole(r#","http":{"+404":"gone"}"#), "/http/+404: must be an HTTP status, 100 to 599"),
         (whole(r#","http":{"99":"gone"}"#), "/http/99: must be an HTTP status, 100 to 599"),
         (whole(r#","http":{"404":"gona"}"#), "/http/404: must be one of ok, gone, rate_limited, retry, stop"),
         (whole(r#","timing":{"floor_ms":-1}"#), "/timing/floor_ms: must be a whole number, 0 to 4294967295"),
@@ -77,6 +86,50 @@ fn a_document_error_names_the_pointer_and_what_would_be_right() {
             "{document}"
         );
     }
+}
+
+#[test]
+fn every_fault_of_a_document_is_told_and_of_very_many_the_first() {
+    let error = Dialect::parse(
+        r#"{"name":"X","dialect":2,"poll":{"paths":["{id}","//"],"method":"get"},"read":{"status":[1,"s"],"words":{"a":"b","c":"d"}},
+            "timing":{"floor_ms":"1s","intervals_ms":[[0,-1],[0]]}}"#,
+    );
+    let error = error.expect_err("full of faults");
+    let told: Vec<&str> = error.message().split("; ").map(|fault| fault.split(": ").next().unwrap_or(fault)).collect();
+    let first =
+        ["dialect", "/name", "/poll/method", "/poll/paths/0", "/poll/paths/1", "/read/status/0", "/read/status/1"];
+    assert_eq!(told, [&first[..], &["/read/words/a", "and more"]].concat());
+    assert!(error.message().starts_with("dialect: /dialect: this library reads version 1; /name: must be 1 to 64"));
+
+    let many: Vec<String> = (0..20_000).map(|n| format!("\"m{n}\":0")).collect();
+    let error = Dialect::parse(&format!("{{{}}}", many.join(","))).expect_err("unknown members");
+    assert!(error.message().len() < 4096, "{}", error.message().len());
+
+    // What members cannot say of themselves is told all at once, too.
+    let error = Dialect::parse(
+        r#"{"name":"x","poll":{"paths":["/x","/{id}/{id}"]},"cancel":{"path":"/x"},"timing":{"intervals_ms":[[5,0]]}}"#,
+    );
+    assert_eq!(
+        error.expect_err("four faults").message(),
+        "dialect: /poll/paths/0: must contain {id}; /poll/paths/1: must contain {id} once; /cancel/path: must contain {id}; \
+         /timing/intervals_ms: ages must rise from 0; /timing/intervals_ms: an interval must not be 0"
+    );
+}
+
+#[test]
+fn a_member_whose_name_begins_with_two_slashes_is_a_comment_wherever_the_schema_names_members() {
+    let commented = dialect(
+        r#"{"//":"a","// more":["b"],"//":"c","name":"x","poll":{"//":1,"paths":["/{id}"],"body":{"//":"sent"}},
+            "read":{"words":{"//":"from its page","brewing":"running"}},"headers":{"//":"none"},
+            "submit":{"path":"/s","body_defaults":{"//":"sent"}}}"#,
+    );
+    assert_eq!(look(&commented, r#"{"status":"brewing"}"#).task.state, State::Running);
+    assert!(commented.profile().headers.is_empty());
+    // What is sent to the service is the user's own.
+    assert_eq!(commented.look(0, "a").body.as_deref(), Some(&br#"{"//":"sent"}"#[..]));
+    assert_eq!(commented.submit("{}").expect("a submit").body.as_deref(), Some(&br#"{"//":"sent"}"#[..]));
+    let error = Dialect::parse(r#"{"/":"a","name":"x","poll":{"paths":["/{id}"]}}"#).expect_err("one slash");
+    assert!(error.message().starts_with("dialect: /~1: unknown member"), "{error}");
 }
 
 #[test]

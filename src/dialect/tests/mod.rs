@@ -5,6 +5,8 @@ mod documents;
 mod hostile;
 mod requests;
 mod samples;
+
+mod tools;
 mod traps;
 
 use std::sync::Arc;

@@ -1,0 +1,145 @@
+//! What helps to write a dialect: its JSON Schema, everything that is wrong with a document, how an answer is read and from
+//! where. Feature `dialect-tools`.
+
+use std::time::Duration;
+
+use super::describe::{self, Described};
+use super::{DOCUMENTS, Dialect, Meaning, trace};
+use crate::error::{Error, Status};
+use crate::task::Task;
+
+/// What is wrong with a document, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// JSON Pointer to the member, "" for the document itself.
+    pub pointer: String,
+    /// What is wrong with it, or what would be right; never the value that stands there.
+    pub message: String,
+}
+
+/// An answer of a service, as its pages show it.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer<'a> {
+    /// Its HTTP status.
+    pub http_status: u16,
+    /// Its body.
+    pub body: &'a str,
+    /// Whether it answers a submit; otherwise a look.
+    pub to_submit: bool,
+}
+
+/// How an answer is read.
+#[derive(Debug)]
+pub struct Trial {
+    /// What its HTTP status means: `ok`, `gone`, `rate_limited`, `retry` or `stop`.
+    pub meaning: &'static str,
+    /// The task, or why there is none.
+    pub task: Result<Task, Error>,
+    /// How long the body asks to wait.
+    pub wait: Option<Duration>,
+    /// Whether the status is a word that neither the dialect nor the shared vocabulary knows: the task is looked at again.
+    pub unknown_word: bool,
+    /// Whether the task succeeded without an image although the dialect names images: a wait looks again, then fails.
+    pub without_image: bool,
+    /// Each value that was read, by its name in a task, and the pointer that it came from, in the order of the task's
+    /// members. `images/0` and so on for the links of images.
+    pub from: Vec<(String, String)>,
+}
+
+/// A dialect as its author sees it.
+#[derive(Debug)]
+pub struct Draft(Dialect);
+
+/// The JSON Schema of dialect documents, draft 2020-12.
+pub fn schema() -> String {
+    format!("{:#}\n", describe::json_schema())
+}
+
+/// Every member of a dialect document as Markdown tables.
+pub fn members() -> String {
+    describe::table()
+}
+
+/// The document of a built-in provider.
+pub fn document(provider: &str) -> Option<&'static str> {
+    let place = Dialect::builtins().iter().position(|dialect| *dialect.profile.name == *provider)?;
+    DOCUMENTS.get(place).copied()
+}
+
+impl Draft {
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at most a hundred faults.
+    pub fn parse(json: &str) -> Result<Draft, Vec<Fault>> {
+        let public = |fault: super::Fault| Fault { pointer: fault.pointer, message: fault.message };
+        Dialect::compile(json).map(Draft).map_err(|faults| faults.into_iter().map(public).collect())
+    }
+
+    /// Its name, as `provider` would name it.
+    pub fn name(&self) -> &str {
+        &self.0.profile.name
+    }
+
+    /// The service's name for people.
+    pub fn title(&self) -> &str {
+        &self.0.profile.title
+    }
+
+    /// The document with every default written out.
+    pub fn complete(&self) -> String {
+        format!("{:#}\n", self.0.profile.json())
+    }
+
+    /// What is no fault and may still not be meant.
+    pub fn notes(&self) -> Vec<&'static str> {
+        let profile = &self.0.profile;
+        let documented = profile.confidence == super::Confidence::Documented;
+        let notes = [
+            (profile.base_url.is_none(), "no base_url: whoever uses it has to give the address of the API"),
+            (profile.submit.is_none(), "no submit: tasks can be looked at, not submitted"),
+            (profile.read.images.items.is_empty(), "no read.images.items: a task that succeeded has no images"),
+            (documented && profile.sources.is_empty(), "documented, but sources does not say where"),
+        ];
+        notes.into_iter().filter(|(is_so, _)| *is_so).map(|(_, note)| note).collect()
+    }
+
+    /// Reads an answer as a client would.
+    pub fn read(&self, answer: Answer<'_>) -> Trial {
+        let dialect = &self.0;
+        let meaning = dialect.meaning(answer.http_status);
+        let mut trial = Trial {
+            meaning: meaning.name(),
+            task: Ok(Task::unseen("", "")),
+            wait: None,
+            unknown_word: false,
+            without_image: false,
+            from: Vec::new(),
+        };
+        if meaning != Meaning::Ok {
+            let refusal = dialect.read_refusal(answer.body.as_bytes());
+            let status = match dialect.status_of_refusal(answer.http_status, &refusal) {
+                Status::NotFound if answer.to_submit => Status::Rejected,
+                status => status,
+            };
+            trial.wait = refusal.retry_after;
+            trial.from = trace::refusal(dialect, answer.body);
+            trial.task = Err(refusal.into_error(status).with_http_status(answer.http_status));
+            return trial;
+        }
+        let body = answer.body.to_owned();
+        let reading = if answer.to_submit { dialect.read_submit(body) } else { dialect.read_look(body) };
+        match reading {
+            Ok(reading) => {
+                trial.wait = reading.wait_hint;
+                trial.unknown_word = reading.unknown_word;
+                let done = reading.task.state == crate::task::State::Succeeded;
+                trial.without_image = done && reading.names_images && reading.task.images.is_empty();
+                trial.from = trace::task(dialect, &reading.task, answer.body);
+                trial.task = Ok(reading.task);
+            }
+            Err(error) => trial.task = Err(error.with_http_status(answer.http_status)),
+        }
+        trial
+    }
+}
