@@ -317,10 +317,18 @@ impl Api {
             Place::Id | Place::Path(_) => self.base.url_of_api(),
         };
         task.images.retain_mut(|image| match &mut image.link {
-            Link::Url(link) => image::resolve(link, origin).is_some_and(|absolute| {
-                *link = absolute;
-                true
-            }),
+            Link::Url(link) => match image::resolve(link, origin) {
+                Ok(absolute) => {
+                    *link = absolute;
+                    true
+                }
+                Err(reason) => {
+                    let id = self.words(&task.id, MAX_WORD);
+                    let line = || format!("{}: a link of task {id} {reason}", self.title());
+                    self.log.line(LogLevel::Warn, line);
+                    false
+                }
+            },
             _ => true,
         });
         if !target.id.is_empty() && task.id != target.id {

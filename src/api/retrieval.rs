@@ -75,7 +75,7 @@ impl Api {
         let Some(image) = task.images.get(index) else { return Err(self.no_such_image(task, index)) };
         let fetched = match task.inline_text(image) {
             Some(text) => self.take_inline(text, sink),
-            None => self.fetch_linked(retrieval, task, image, stop, sink),
+            None => self.fetch_linked(retrieval, task, index, stop, sink),
         };
         match &fetched {
             Ok(Tried::Again(pause)) => {
@@ -102,12 +102,12 @@ impl Api {
         &self,
         retrieval: &mut Retrieval,
         task: &Task,
-        image: &Image,
+        index: usize,
         stop: &Arc<Stop>,
         sink: &mut dyn Sink,
     ) -> Result<Tried> {
         let Retrieval { progress, url, renewed } = retrieval;
-        let setup = &self.setup;
+        let (setup, image) = (&self.setup, &task.images[index]);
         let key = self.key();
         let download = Download {
             http: &self.http,
@@ -139,7 +139,10 @@ impl Api {
             Err(_) => None,
         };
         let fresh = fresh.as_ref().and_then(|fresh| {
-            let renewed = fresh.images.iter().find(|fresh| fresh.source_index == image.source_index)?;
+            // An item of the service's list may hold several images.
+            let same_item = |other: &&Image| other.source_index == image.source_index;
+            let before = task.images[..index].iter().filter(same_item).count();
+            let renewed = fresh.images.iter().filter(same_item).nth(before)?;
             Some((fresh.inline_text(renewed), renewed.url()))
         });
         let link = match (fresh, refused) {

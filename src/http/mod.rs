@@ -181,13 +181,17 @@ impl Http {
     /// # Errors
     /// `InvalidArgument` for a user agent, a proxy or a `ca_file` that cannot be used.
     pub(crate) fn new(settings: &Settings) -> Result<Http> {
+        Http::with(settings, Resolver::system())
+    }
+
+    fn with(settings: &Settings, resolver: Resolver) -> Result<Http> {
         let user_agent = plain(&settings.user_agent).filter(|value| (1..=256).contains(&value.len()));
         let user_agent =
             user_agent.ok_or_else(|| Error::invalid("user_agent must be 1 to 256 characters of visible ASCII"))?;
         let proxy = settings.proxy.resolve(|name| std::env::var(name).ok())?;
         let tls = tls::config(settings.ca_file.as_deref())?;
         let connect_timeout = settings.connect_timeout.clamp(Duration::from_millis(1), MAX_TIMEOUT);
-        let shared = Arc::new(Shared { resolver: Resolver::system(), tls, connect_timeout, opened: AtomicU64::new(0) });
+        let shared = Arc::new(Shared { resolver, tls, connect_timeout, opened: AtomicU64::new(0) });
         let agent = || {
             let config = config(settings, proxy.clone());
             Agent::with_parts(config, Door::new(Arc::clone(&shared)), NoLookup)

@@ -75,6 +75,12 @@ impl Resolver {
         Resolver { shared: Arc::new(shared), spawn }
     }
 
+    /// Names that a test knows better than the system.
+    #[cfg(test)]
+    pub(super) fn knowing(lookup: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> Resolver {
+        Resolver::with(Box::new(lookup), spawn_helper)
+    }
+
     /// Helper threads that live now.
     pub(super) fn helpers(&self) -> u64 {
         self.shared.lock().helpers as u64

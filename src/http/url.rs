@@ -114,6 +114,11 @@ impl Url {
         &self.text
     }
 
+    /// [`Url::as_str`], for who needs the text alone.
+    pub(crate) fn into_string(self) -> String {
+        self.text
+    }
+
     pub(crate) fn scheme(&self) -> Scheme {
         self.scheme
     }
@@ -288,6 +293,8 @@ fn push_host(text: &mut String, host: &str) -> Result<(), &'static str> {
         let _ = write!(text, "[{ip}]");
         return Ok(());
     }
+    // A dot at the end says that the name is whole, which it is anyhow.
+    let host = host.strip_suffix('.').unwrap_or(host);
     if host.is_empty() {
         return Err("has no host");
     }
@@ -302,15 +309,40 @@ fn push_host(text: &mut String, host: &str) -> Result<(), &'static str> {
         }
         last = label;
     }
-    // What ends in a number is an IPv4 address to some resolvers, in octal, hexadecimal or shortened forms too.
-    let number = last.bytes().all(|b| b.is_ascii_digit())
-        || last.get(..2).is_some_and(|head| head.eq_ignore_ascii_case("0x"))
-            && last[2..].bytes().all(|b| b.is_ascii_hexdigit());
-    if number && host.parse::<Ipv4Addr>().is_err() {
-        return Err("has a host that ends in a number and is not a plain IPv4 address");
+    // What ends in a number is an IPv4 address to resolvers, in octal, hexadecimal and shortened forms too.
+    if last.bytes().all(|b| b.is_ascii_digit()) || hexadecimal(last).is_some() {
+        let ip = ipv4(host).ok_or("has a host that ends in a number and is no IPv4 address")?;
+        let _ = write!(text, "{ip}");
+    } else {
+        text.extend(host.chars().map(|c| c.to_ascii_lowercase()));
     }
-    text.extend(host.chars().map(|c| c.to_ascii_lowercase()));
     Ok(())
+}
+
+/// An IPv4 address as resolvers read it: one to four numbers, the last of which fills all the bytes that are left.
+fn ipv4(host: &str) -> Option<Ipv4Addr> {
+    let count = host.split('.').count();
+    let mut ip = 0;
+    for (at, part) in host.split('.').enumerate() {
+        let (digits, radix) = match (hexadecimal(part), part.strip_prefix('0')) {
+            (Some(digits), _) => (digits, 16),
+            (None, Some(digits)) => (digits, 8),
+            (None, None) => (part, 10),
+        };
+        let number = if digits.is_empty() { 0 } else { u64::from_str_radix(digits, radix).ok()? };
+        let bits = if at + 1 == count { 8 * 5_usize.checked_sub(count)? } else { 8 };
+        if number >> bits != 0 {
+            return None;
+        }
+        ip = ip << bits | number;
+    }
+    u32::try_from(ip).ok().map(Ipv4Addr::from)
+}
+
+/// The digits of a number with `0x` before it.
+fn hexadecimal(part: &str) -> Option<&str> {
+    let digits = part.strip_prefix("0x").or_else(|| part.strip_prefix("0X"))?;
+    digits.bytes().all(|b| b.is_ascii_hexdigit()).then_some(digits)
 }
 
 fn itoa(mut number: u16, digits: &mut [u8; 5]) -> &str {
@@ -387,14 +419,21 @@ mod tests {
             "https://example.com/\u{e9}",
             "https://a..b/",
             "https://.example.com/",
-            "https://example.com./",
+            "https://example.com../",
+            "https://./",
             "https://ex%61mple.com/",
-            "https://127.1/",
-            "https://0x7f000001/",
-            "https://2130706433/",
-            "https://0177.0.0.1/",
-            "https://127.0.0.1./",
             "https://1.2.3.4.5/",
+            "https://1.2.3.256/",
+            "https://256.2.3.4/",
+            "https://1.2.65536/",
+            "https://1.16777216/",
+            "https://4294967296/",
+            "https://0x100000000/",
+            "https://99999999999999999999999/",
+            "https://08.1.1.1/",
+            "https://1.2.3.09/",
+            "https://0x7g.1/",
+            "https://a.1/",
             "https://a.0x7f/",
             "https://example.com\\@evil.example/",
             "https://example.com/\\evil",
@@ -405,6 +444,35 @@ mod tests {
         }
         assert!(Url::parse(&format!("https://example.com/{}", "a".repeat(MAX_LEN))).is_err());
         assert!(Url::parse(&format!("https://{}.example/", "a".repeat(64))).is_err());
+    }
+
+    #[test]
+    fn an_address_is_known_in_every_spelling() {
+        let host = |value: &str| Url::parse(&format!("http://{value}/")).expect(value).host().to_owned();
+        for spelling in [
+            "127.0.0.1",
+            "127.0.0.1.",
+            "127.1",
+            "127.0.1",
+            "127.000.000.001",
+            "0177.0.0.1",
+            "0177.1",
+            "017700000001",
+            "0x7f.0.0.1",
+            "0x7F.0x0.0X0.0x1",
+            "0x7f.1",
+            "0x7f000001",
+            "0X7F000001.",
+            "2130706433",
+            "127.0x1",
+        ] {
+            assert_eq!(host(spelling), "127.0.0.1", "{spelling}");
+        }
+        assert_eq!((host("0"), host("0x"), host("00")), ("0.0.0.0".into(), "0.0.0.0".into(), "0.0.0.0".into()));
+        assert_eq!((host("4294967295"), host("010.8.1")), ("255.255.255.255".into(), "8.8.0.1".into()));
+        assert_eq!((host("LocalHost."), host("Example.COM.")), ("localhost".into(), "example.com".into()));
+        assert_eq!((host("0x7f.example"), host("1.example")), ("0x7f.example".into(), "1.example".into()));
+        assert_eq!(host("[::FFFF:127.0.0.1]"), "[::ffff:127.0.0.1]");
     }
 
     #[test]

@@ -194,8 +194,11 @@ impl Download<'_> {
     /// Follows redirects to the answer that carries the image.
     fn open(&self, url: &Url, partial: &Partial) -> Result<Reply> {
         let mut url = url.clone();
+        // A redirect from elsewhere back to the API does not bring the key along.
+        let mut at_home = true;
         for _ in 0..=MAX_HOPS {
-            let reply = self.ask(&mut url, partial)?;
+            let reply = self.ask(&mut url, at_home, partial)?;
+            at_home &= url.same_origin(self.api);
             let status = reply.status();
             match status {
                 200 | 206 => return Ok(reply),
@@ -225,7 +228,7 @@ impl Download<'_> {
     }
 
     /// One request; a link that the rules refuse is taken to the API's origin where the dialect says that it belongs there.
-    fn ask(&self, url: &mut Url, partial: &Partial) -> Result<Reply> {
+    fn ask(&self, url: &mut Url, with_key: bool, partial: &Partial) -> Result<Reply> {
         let hosts = ImageHosts { api: self.api.origin(), allow_private: self.allow_private };
         if url.scheme() == Scheme::Http
             && self.api.scheme() == Scheme::Https
@@ -233,20 +236,24 @@ impl Download<'_> {
         {
             *url = rebased;
         }
-        let result = self.send(url, hosts.must_be_public(url), partial);
+        let result = self.send(url, with_key, hosts.must_be_public(url), partial);
         if let Err(error) = &result
             && error.status() == Status::Blocked
             && let Some(rebased) = link::rebase(url, self.api, self.rebase)
         {
             *url = rebased;
-            return self.send(url, false, partial);
+            return self.send(url, with_key, false, partial);
         }
         // Whose API is in a private network has its images there too.
         let blocked = matches!(&result, Err(error) if error.status() == Status::Blocked);
-        if blocked && self.http.is_private(self.api, self.stop) { self.send(url, false, partial) } else { result }
+        if blocked && self.http.is_private(self.api, self.stop) {
+            self.send(url, with_key, false, partial)
+        } else {
+            result
+        }
     }
 
-    fn send(&self, url: &Url, public_only: bool, partial: &Partial) -> Result<Reply> {
+    fn send(&self, url: &Url, with_key: bool, public_only: bool, partial: &Partial) -> Result<Reply> {
         let call = Call {
             stop: self.stop.clone(),
             deadline: Instant::now() + NO_LIMIT,
@@ -254,7 +261,7 @@ impl Download<'_> {
             stall_before_answer: true,
         };
         let mut headers = vec![("accept", "image/*,*/*;q=0.5")];
-        headers.extend(self.auth.filter(|_| url.same_origin(self.api)));
+        headers.extend(self.auth.filter(|_| with_key && url.same_origin(self.api)));
         let range = partial.range();
         if let Some((range, validator)) = &range {
             headers.push(("range", range));

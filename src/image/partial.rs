@@ -111,8 +111,14 @@ impl Partial {
 
     /// The verdict, when the body has ended.
     pub(crate) fn finish(&self) -> Result<PictureInfo> {
-        if self.total.is_some_and(|total| self.len < total) {
-            return Err(Error::new(Status::Io, "the connection ended before the image did"));
+        match self.total {
+            Some(total) if self.len < total => {
+                return Err(Error::new(Status::Io, "the connection ended before the image did"));
+            }
+            Some(total) if self.len > total => {
+                return Err(Error::new(Status::Protocol, "the server sent more of the image than there is"));
+            }
+            _ => {}
         }
         self.inspector.finish(self.declared_media_type.clone(), self.framed)
     }

@@ -2,7 +2,7 @@
 #![allow(unreachable_pub, missing_docs, dead_code)] // Each test program uses a part of it.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -38,10 +38,17 @@ pub enum Answer {
     Silence,
     /// The connection ends without a byte.
     HangUp,
+    /// Whatever this does with the connection, which ends with it: with a reset where it says `linger` 0.
+    Own(Box<dyn FnOnce(&mut TcpStream) + Send>),
 }
 
 pub fn json(body: &str) -> Answer {
     Answer::Json(200, body.to_owned())
+}
+
+/// A redirect without a body.
+pub fn redirect(location: &str) -> Answer {
+    Answer::Raw(format!("HTTP/1.1 302 X\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n").into_bytes())
 }
 
 /// An answer with an image or anything else, of a type and with a length.
@@ -52,12 +59,15 @@ pub fn typed(media_type: &str, body: &[u8]) -> Answer {
     Answer::Raw(bytes)
 }
 
+/// Where a client came in, and the connection while it lasts.
+struct Connection(IpAddr, Option<TcpStream>);
+
 type Handler = dyn Fn(&Asked, usize) -> Answer + Send + Sync;
 
 pub struct Server {
     port: u16,
     asked: Arc<Mutex<Vec<Asked>>>,
-    connections: Arc<Mutex<Vec<TcpStream>>>,
+    connections: Arc<Mutex<Vec<Connection>>>,
     stopped: Arc<AtomicBool>,
     accepting: Option<thread::JoinHandle<()>>,
 }
@@ -65,7 +75,12 @@ pub struct Server {
 impl Server {
     /// `handler` gets each request and how many came before it.
     pub fn start(handler: impl Fn(&Asked, usize) -> Answer + Send + Sync + 'static) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Server::start_at("127.0.0.1:0", handler)
+    }
+
+    /// As [`Server::start`], at an address of the test's own choice that `127.0.0.1` reaches too.
+    pub fn start_at(address: &str, handler: impl Fn(&Asked, usize) -> Answer + Send + Sync + 'static) -> Server {
+        let listener = TcpListener::bind(address).expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let mut server = Server {
             port,
@@ -82,12 +97,28 @@ impl Server {
                     return;
                 }
                 let Ok(stream) = stream else { return };
-                connections.lock().expect("a lock").push(stream.try_clone().expect("a handle"));
-                let (asked, handler) = (asked.clone(), handler.clone());
-                thread::spawn(move || serve(stream, &asked, &*handler));
+                let came_in = stream.local_addr().expect("an address").ip().to_canonical();
+                let number = {
+                    let mut connections = connections.lock().expect("a lock");
+                    connections.push(Connection(came_in, Some(stream.try_clone().expect("a handle"))));
+                    connections.len() - 1
+                };
+                let (asked, handler, connections) = (asked.clone(), handler.clone(), connections.clone());
+                thread::spawn(move || {
+                    if let Some((stream, script)) = serve(stream, &asked, &*handler) {
+                        // The last handle is the script's.
+                        connections.lock().expect("a lock")[number].1 = None;
+                        let mut stream = stream;
+                        script(&mut stream);
+                    }
+                });
             }
         }));
         server
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn url(&self) -> String {
@@ -101,6 +132,11 @@ impl Server {
     pub fn connections(&self) -> usize {
         self.connections.lock().expect("a lock").len()
     }
+
+    /// The addresses that its clients connected to.
+    pub fn reached(&self) -> Vec<IpAddr> {
+        self.connections.lock().expect("a lock").iter().map(|connection| connection.0).collect()
+    }
 }
 
 impl Drop for Server {
@@ -110,13 +146,16 @@ impl Drop for Server {
         let _ = TcpStream::connect(("127.0.0.1", self.port));
         // From here on nobody listens at the port.
         let _ = self.accepting.take().map(thread::JoinHandle::join);
-        for stream in self.connections.lock().expect("a lock").iter() {
-            let _ = stream.shutdown(Shutdown::Both);
+        for connection in self.connections.lock().expect("a lock").iter() {
+            let _ = connection.1.as_ref().map(|stream| stream.shutdown(Shutdown::Both));
         }
     }
 }
 
-fn serve(stream: TcpStream, asked: &Mutex<Vec<Asked>>, handler: &Handler) {
+type Script = Box<dyn FnOnce(&mut TcpStream) + Send>;
+
+/// Answers until the connection ends, or until a script is to have it alone.
+fn serve(stream: TcpStream, asked: &Mutex<Vec<Asked>>, handler: &Handler) -> Option<(TcpStream, Script)> {
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
     stream.set_nodelay(true).expect("an option");
     let mut reader = BufReader::new(stream.try_clone().expect("a handle"));
@@ -137,21 +176,23 @@ fn serve(stream: TcpStream, asked: &Mutex<Vec<Asked>>, handler: &Handler) {
             Answer::Last(bytes) => {
                 let _ = writer.write_all(&bytes);
                 let _ = writer.shutdown(Shutdown::Both);
-                return;
+                return None;
             }
             Answer::Silence => {
                 let _ = reader.read(&mut [0]);
-                return;
+                return None;
             }
             Answer::HangUp => {
                 let _ = writer.shutdown(Shutdown::Both);
-                return;
+                return None;
             }
+            Answer::Own(script) => return Some((writer, script)),
         };
         if writer.write_all(&bytes).is_err() {
-            return;
+            return None;
         }
     }
+    None
 }
 
 fn read(reader: &mut BufReader<TcpStream>) -> Option<Asked> {

@@ -1,6 +1,7 @@
 //! The door against a server that misbehaves.
 
 mod body;
+mod names;
 mod server;
 mod time;
 mod tls;

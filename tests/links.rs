@@ -1,0 +1,541 @@
+//! Where an image's link may lead, and that the key stays behind: redirects, other origins, and addresses that are not public.
+
+mod common;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use common::{Answer, Asked, KEY, PNG, Server, json, options, redirect, succeeded, task_with_image, typed, within};
+use imgtask::{Client, Error, Options, Status};
+
+/// A service whose images want the key.
+const WITH_KEY: &str = r#"{
+    "dialect": 1, "name": "own", "title": "Own", "key_variable": "OWN_API_KEY",
+    "submit": {"path": "/make"}, "poll": {"paths": ["/look/{id}"]},
+    "read": {"images": {"items": ["/images"], "url": ["/url"], "auth": "same_origin"}}
+}"#;
+
+fn with_key(server: &Server) -> Client {
+    let dialect_json = Some(WITH_KEY.into());
+    let options = Options { provider: String::new(), dialect_json, allow_private_images: true, ..options("", server) };
+    Client::create(&options).expect("a client")
+}
+
+fn refused(client: &Client, link: &str) -> Error {
+    client.download(&task_with_image(link), 0).expect_err(link)
+}
+
+/// The requests that carried the key, by path.
+fn keyed(server: &Server) -> Vec<String> {
+    let has_key = |asked: &Asked| asked.headers.iter().any(|(_, value)| value.contains(KEY));
+    server.asked().into_iter().filter(has_key).map(|asked| asked.path).collect()
+}
+
+#[test]
+fn the_key_goes_along_on_the_apis_own_origin_only_and_never_again_behind_a_redirect_that_left_it() {
+    let elsewhere = Arc::new(Mutex::new(String::new()));
+    let (cdn_url, api_url) = (elsewhere.clone(), Arc::new(Mutex::new(String::new())));
+    let back = api_url.clone();
+    let api = Server::start(move |asked, _| match asked.path.as_str() {
+        "/here" => redirect("/image"),
+        "/beside" => redirect("image"),
+        "/away" => redirect(&format!("{}/image", cdn_url.lock().expect("a lock"))),
+        "/away-and-back" => redirect(&format!("{}/back", cdn_url.lock().expect("a lock"))),
+        _ => typed("image/png", PNG),
+    });
+    let cdn = Server::start(move |asked, _| match asked.path.as_str() {
+        "/back" => redirect(&format!("{}/came-back", back.lock().expect("a lock"))),
+        _ => typed("image/png", PNG),
+    });
+    *elsewhere.lock().expect("a lock") = cdn.url();
+    *api_url.lock().expect("a lock") = api.url();
+    let client = with_key(&api);
+    let other_name = api.url().replace("127.0.0.1", "localhost");
+    for link in [
+        format!("{}/image", api.url()),
+        format!("{}/here", api.url()),
+        format!("{}/beside", api.url()),
+        format!("{}/away", api.url()),
+        format!("{}/away-and-back", api.url()),
+        format!("{}/other-name", other_name),
+        format!("{}/other-port", cdn.url()),
+        format!("{}/back", cdn.url()),
+    ] {
+        assert_eq!(client.download(&task_with_image(&link), 0).expect(&link).data, PNG);
+    }
+    assert_eq!(keyed(&api), ["/image", "/here", "/image", "/beside", "/image", "/away", "/away-and-back"]);
+    assert_eq!(keyed(&cdn), [""; 0]);
+    assert_eq!(cdn.asked().len(), 4);
+    assert!(api.asked().iter().filter(|asked| asked.path == "/came-back").count() == 2);
+}
+
+#[test]
+fn the_range_goes_along_to_the_last_host_and_the_key_does_not() {
+    let tries = Arc::new(AtomicUsize::new(0));
+    let count = tries.clone();
+    let cdn = Server::start(move |asked, _| {
+        let head = "Content-Type: image/png\r\nETag: \"v1\"\r\n";
+        if count.fetch_add(1, Ordering::Relaxed) == 0 {
+            let head = format!("HTTP/1.1 200 OK\r\n{head}Content-Length: 69\r\n\r\n");
+            return Answer::Last([head.as_bytes(), &PNG[..40]].concat());
+        }
+        assert_eq!((asked.header("range"), asked.header("if-range")), (Some("bytes=40-"), Some("\"v1\"")));
+        let head = format!("HTTP/1.1 206 X\r\n{head}Content-Range: bytes 40-68/69\r\nContent-Length: 29\r\n\r\n");
+        Answer::Raw([head.as_bytes(), &PNG[40..]].concat())
+    });
+    let target = format!("{}/a.png?sig=abc", cdn.url());
+    let api = Server::start(move |_, _| redirect(&target));
+    let picture = with_key(&api).download(&task_with_image(&format!("{}/a", api.url())), 0).expect("downloaded");
+    assert_eq!((picture.data.as_slice(), tries.load(Ordering::Relaxed)), (PNG, 2));
+    assert_eq!((keyed(&api).len(), keyed(&cdn).len()), (2, 0));
+    let known = ["host", "user-agent", "accept-encoding", "accept", "range", "if-range"];
+    for asked in cdn.asked() {
+        let unknown = asked.headers.iter().find(|(name, _)| !known.contains(&name.as_str()));
+        assert!(unknown.is_none(), "{unknown:?} went along");
+    }
+}
+
+#[test]
+fn five_redirects_are_followed_and_no_sixth() {
+    let api = Server::start(|asked, _| match asked.path.trim_start_matches('/').parse::<u32>() {
+        Ok(0) => typed("image/png", PNG),
+        Ok(left) => redirect(&format!("/{}", left - 1)),
+        Err(_) => redirect(&asked.path),
+    });
+    let client = common::client("dimilinks", &api);
+    assert_eq!(client.download(&task_with_image(&format!("{}/5", api.url())), 0).expect("five").data, PNG);
+    let five = api.asked().len();
+    for link in ["6", "loop"] {
+        let before = api.asked().len();
+        let error = refused(&client, &format!("{}/{link}", api.url()));
+        assert_eq!((error.status(), api.asked().len() - before), (Status::Rejected, 6), "{error}");
+        assert!(error.message().contains("more than 5 times"), "{error}");
+    }
+    assert_eq!(five, 6);
+    assert_eq!(api.connections(), 1, "one connection serves all hops");
+}
+
+#[test]
+fn every_kind_of_redirect_is_followed_and_a_status_that_is_none_is_not() {
+    let api = Server::start(|asked, _| match asked.path.trim_start_matches('/').parse::<u16>() {
+        Ok(status) => {
+            let head = format!("HTTP/1.1 {status} X\r\nLocation: /image\r\nContent-Length: 0\r\n\r\n");
+            Answer::Raw(head.into_bytes())
+        }
+        Err(_) => typed("image/png", PNG),
+    });
+    let client = common::client("dimilinks", &api);
+    for status in [301, 302, 303, 307, 308] {
+        let link = format!("{}/{status}", api.url());
+        assert_eq!(client.download(&task_with_image(&link), 0).expect(&link).data, PNG);
+    }
+    for status in [300, 305, 306] {
+        let error = refused(&client, &format!("{}/{status}", api.url()));
+        assert_eq!((error.status(), error.http_status()), (Status::Rejected, status));
+    }
+}
+
+#[test]
+fn a_redirect_with_an_endless_body_costs_a_moment() {
+    let api = Server::start(|asked, _| match asked.path.as_str() {
+        "/endless" => Answer::Own(Box::new(|stream| {
+            let _ = stream.write_all(b"HTTP/1.1 302 X\r\nLocation: /image\r\nTransfer-Encoding: chunked\r\n\r\n");
+            while stream.write_all(b"1\r\nx\r\n").is_ok() {
+                thread::sleep(Duration::from_millis(5));
+            }
+        })),
+        // The place is known, but the head is not over.
+        "/half" => Answer::Own(Box::new(|stream| {
+            let _ = stream.write_all(b"HTTP/1.1 302 X\r\nLocation: /image\r\n");
+            let _ = stream.read(&mut [0; 1]);
+        })),
+        _ => typed("image/png", PNG),
+    });
+    let options = Options { stall_timeout_ms: 300, ..options("dimilinks", &api) };
+    let client = Client::create(&options).expect("a client");
+    within(Duration::from_secs(2), || {
+        let link = format!("{}/endless", api.url());
+        assert_eq!(client.download(&task_with_image(&link), 0).expect("an image").data, PNG);
+    });
+    thread::scope(|scope| {
+        let running = scope.spawn(|| refused(&client, &format!("{}/half", api.url())));
+        // Asked again: the first try is over.
+        while api.asked().iter().filter(|asked| asked.path == "/half").count() < 2 && !running.is_finished() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        client.interrupt();
+        assert_eq!(running.join().expect("joins").status(), Status::Cancelled);
+    });
+    assert_eq!(api.asked().iter().filter(|asked| asked.path == "/image").count(), 1, "half a head was followed");
+}
+
+#[test]
+fn a_redirect_to_what_is_no_address_is_refused_without_repeating_it() {
+    let location = Arc::new(Mutex::new(Vec::new()));
+    let told = location.clone();
+    let api = Server::start(move |_, _| {
+        let location = told.lock().expect("a lock").clone();
+        Answer::Raw([b"HTTP/1.1 302 X\r\n", &location[..], b"Content-Length: 0\r\n\r\n"].concat())
+    });
+    let client = common::client("dimilinks", &api);
+    let long = format!("Location: /canary{}\r\n", "a".repeat(70_000));
+    let cases: [(&str, Status); 16] = [
+        ("", Status::Rejected),
+        ("Location:\r\n", Status::Rejected),
+        ("Location: ../canary\r\n", Status::Rejected),
+        ("Location: file:///canary\r\n", Status::Rejected),
+        ("Location: javascript:canary\r\n", Status::Rejected),
+        ("Location: data:image/png;base64,canary\r\n", Status::Rejected),
+        ("Location: ftp://canary.example/\r\n", Status::Rejected),
+        ("Location: /a canary\r\n", Status::Rejected),
+        ("Location: /\u{fc}canary\r\n", Status::Rejected),
+        ("Location: http://canary\u{fc}.example/\r\n", Status::Rejected),
+        ("Location: http://canary:p@127.0.0.1/\r\n", Status::Rejected),
+        ("Location: //canary@127.0.0.1/\r\n", Status::Rejected),
+        ("Location: http://127.0.0.1:99999/canary\r\n", Status::Rejected),
+        ("Location: /\\canary\r\n", Status::Rejected),
+        ("Location: http:///canary\r\n", Status::Rejected),
+        (&long, Status::Protocol),
+    ];
+    for (header, status) in cases {
+        *location.lock().expect("a lock") = header.as_bytes().to_vec();
+        let before = api.asked().len();
+        let error = refused(&client, &format!("{}/a?sig=CANARYSIG", api.url()));
+        assert_eq!((error.status(), api.asked().len() - before), (status, 1), "{header:.60}: {error}");
+        assert!(!format!("{error:?}").to_lowercase().contains("canary"), "{error:?}");
+    }
+}
+
+/// A host whose certificate the returned file's authority signed, and that answers once for each connection.
+fn secure_host(answer: String) -> (u16, tempfile::TempDir, PathBuf) {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let ca_key = KeyPair::generate().expect("a key");
+    let mut ca = CertificateParams::new(Vec::new()).expect("an authority");
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = ca.self_signed(&ca_key).expect("a root").pem();
+    let key = KeyPair::generate().expect("a key");
+    let leaf = CertificateParams::new(vec!["localhost".to_owned()]).expect("a leaf");
+    let leaf = leaf.signed_by(&key, &Issuer::from_params(&ca, &ca_key)).expect("signed");
+    let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf.der().clone()], private)
+        .expect("a certificate");
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca_file = folder.path().join("ca.pem");
+    fs::write(&ca_file, root).expect("written");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let config = Arc::new(config);
+    // Ends with the test program.
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let connection = rustls::ServerConnection::new(config.clone()).expect("a connection");
+            let mut stream = rustls::StreamOwned::new(connection, stream);
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                match stream.read(&mut byte) {
+                    Ok(1) => head.push(byte[0]),
+                    _ => break,
+                }
+            }
+            let _ = stream.write_all(answer.as_bytes()).and_then(|()| stream.flush());
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        }
+    });
+    (port, folder, ca_file)
+}
+
+#[test]
+fn a_redirect_down_to_plain_http_is_refused_and_nothing_is_asked_there() {
+    let plain = Server::start(|_, _| typed("image/png", PNG));
+    let target = format!("{}/a.png?sig=CANARYSIG", plain.url());
+    let (port, _folder, ca_file) =
+        secure_host(format!("HTTP/1.1 302 X\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n"));
+    let base_url = Some(format!("https://localhost:{port}"));
+    for allow_private_images in [false, true] {
+        let ca_file = Some(ca_file.clone());
+        let options =
+            Options { base_url: base_url.clone(), ca_file, allow_private_images, ..options("dimilinks", &plain) };
+        let error = refused(&Client::create(&options).expect("a client"), &format!("https://localhost:{port}/a"));
+        assert_eq!(error.status(), Status::Blocked, "{error}");
+        assert!(error.message().contains("plain http") && !error.message().contains("CANARYSIG"), "{error}");
+    }
+    assert_eq!(plain.connections(), 0);
+}
+
+#[test]
+fn a_second_image_of_one_item_is_renewed_as_itself() {
+    let dialect = r#"{
+        "dialect": 1, "name": "own", "title": "Own", "key_variable": "OWN_API_KEY",
+        "submit": {"path": "/make"}, "poll": {"paths": ["/look/{id}"]},
+        "read": {"images": {"items": ["/images"], "url": ["/url"]}}
+    }"#;
+    let looks = AtomicUsize::new(0);
+    let api = Server::start(move |asked, _| match asked.path.as_str() {
+        "/look/t" => {
+            let n = looks.fetch_add(1, Ordering::Relaxed);
+            let links = |item| format!(r#"{{"url":["/{item}0?sig={n}","","/{item}1?sig={n}"]}}"#);
+            json(&format!(r#"{{"id":"t","status":"done","images":[{},{}]}}"#, links("a"), links("b")))
+        }
+        path if path.ends_with("sig=0") => Answer::Json(403, String::new()),
+        // Which image it is stands behind its end.
+        path => typed("image/png", &[PNG, &path.as_bytes()[1..3]].concat()),
+    });
+    let dialect_json = Some(dialect.into());
+    let options = Options { provider: String::new(), dialect_json, ..options("", &api) };
+    let client = Client::create(&options).expect("a client");
+    let task = client.fetch("t").expect("served");
+    let told: Vec<_> = (0..4)
+        .map(|index| {
+            let data = client.download(&task, index).expect("renewed").data;
+            String::from_utf8_lossy(&data[PNG.len()..]).into_owned()
+        })
+        .collect();
+    assert_eq!(told, ["a0", "a1", "b0", "b1"]);
+}
+
+/// Loopback as people and attackers spell it.
+const LOOPBACK: [&str; 26] = [
+    "127.0.0.1",
+    "localhost",
+    "LOCALHOST",
+    "localhost.",
+    "127.0.0.1.",
+    "127.1",
+    "127.0.1",
+    "2130706433",
+    "0x7f000001",
+    "0X7F.1",
+    "0x7f.0x0.0x0.0x1",
+    "0177.0.0.1",
+    "0177.1",
+    "017700000001",
+    "127.000.000.001",
+    "127.9.9.9",
+    "0.0.0.0",
+    "0",
+    "[::1]",
+    "[0:0:0:0:0:0:0:1]",
+    "[::]",
+    "[::ffff:127.0.0.1]",
+    "[::FFFF:7f00:1]",
+    "[::127.0.0.1]",
+    "[64:ff9b::127.0.0.1]",
+    "[2002:7f00:1::]",
+];
+
+/// Other addresses that are not public: of networks, of clouds, reserved, for documentation.
+const PRIVATE: [&str; 50] = [
+    "10.0.0.1",
+    "10.255.255.255",
+    "172.16.0.1",
+    "172.31.255.254",
+    "192.168.0.1",
+    "169.254.169.254",
+    "2852039166",
+    "0xA9FEA9FE",
+    "0xa9.0376.43518",
+    "0251.0376.0251.0376",
+    "169.254.169.254.",
+    "100.64.0.1",
+    "100.127.255.254",
+    "0.1.2.3",
+    "192.0.0.1",
+    "192.0.0.170",
+    "192.0.2.1",
+    "192.88.99.1",
+    "198.18.0.1",
+    "198.19.255.254",
+    "198.51.100.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "239.255.255.255",
+    "240.0.0.1",
+    "255.255.255.255",
+    "4294967295",
+    "167772161",
+    "012.1",
+    "[fe80::1]",
+    "[febf::1]",
+    "[fec0::1]",
+    "[fc00::1]",
+    "[fd12:3456::1]",
+    "[ff02::1]",
+    "[::10.0.0.1]",
+    "[::ffff:10.0.0.1]",
+    "[::ffff:169.254.169.254]",
+    "[::ffff:0:10.0.0.1]",
+    "[64:ff9b::10.0.0.1]",
+    "[64:ff9b::169.254.169.254]",
+    "[64:ff9b:1::1]",
+    "[2001::1]",
+    "[2001:0:7f00:1::]",
+    "[2001:db8::1]",
+    "[2001:10::1]",
+    "[2002:a00:1::1]",
+    "[3fff::1]",
+    "[5f00::1]",
+    "[100::1]",
+];
+
+#[test]
+fn no_spelling_of_a_private_address_is_asked_for_a_public_apis_image() {
+    let here = Server::start(|_, _| typed("image/png", PNG));
+    let base_url = Some("https://1.1.1.1".into());
+    let client = Client::create(&Options { base_url, ..options("dimilinks", &here) }).expect("a client");
+    for host in LOOPBACK.iter().chain(&PRIVATE) {
+        for scheme in ["http", "https", "HTTP"] {
+            let link = format!("{scheme}://{host}:{}/a.png?sig=CANARYSIG", here.port());
+            let error = refused(&client, &link);
+            assert_eq!(error.status(), Status::Blocked, "{link}: {error}");
+            assert!(error.message().contains("allow_private_images") && !error.message().contains("CANARY"), "{error}");
+        }
+    }
+    assert_eq!(here.connections(), 0);
+    // They would have been reached.
+    let allowed =
+        Options { base_url: Some("https://1.1.1.1".into()), allow_private_images: true, ..options("dimilinks", &here) };
+    let client = Client::create(&allowed).expect("a client");
+    for host in LOOPBACK.iter().filter(|host| !host.starts_with('[') && **host != "127.9.9.9") {
+        let link = format!("http://{host}:{}/a.png", here.port());
+        assert_eq!(client.download(&task_with_image(&link), 0).expect(host).data, PNG);
+    }
+}
+
+/// Where this test's own network is made, it says so to itself.
+const INSIDE: &str = "IMGTASK_TEST_OWN_NETWORK";
+
+/// Runs a test of this program again, in a network of its own where 1.1.1.1 and 10.0.0.1 are this machine and names are ours. False
+/// where the system allows none.
+fn again_in_an_own_network(test: &str) -> bool {
+    let own_network = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--net", "--mount", "sh", "-ec", script]);
+        command
+    };
+    const SETUP: &str = r#"
+        ip link set lo up
+        for address in 1.1.1.1 8.8.8.8 10.0.0.1 172.16.0.1 192.168.0.1 169.254.169.254 100.64.0.1 192.0.0.1 198.18.0.1; do
+            ip address add "$address/32" dev lo
+        done
+        for address in 2606:4700::1111 fc00::1 64:ff9b::a00:1 2002:a00:1::1 2001:db8::1 2001::1; do
+            ip -6 address add "$address/128" dev lo nodad
+        done
+        names=$(mktemp)
+        printf '%s\n' '127.0.0.1 localhost' '127.0.0.1 loopback.test' '10.0.0.1 private.test' '8.8.8.8 cdn.test' \
+            '10.0.0.1 both.test' '8.8.8.8 both.test' '::1 loopback6.test' 'fc00::1 private6.test' >"$names"
+        mount --bind "$names" /etc/hosts
+        rm "$names"
+    "#;
+    let possible = own_network(SETUP).output().is_ok_and(|output| output.status.success());
+    if possible {
+        let program = std::env::current_exe().expect("this program");
+        let mut command = own_network(&format!("{SETUP}\nexec \"$0\" --exact {test} --nocapture"));
+        let output = command.arg(program).env(INSIDE, "1").output().expect("runs");
+        let told = String::from_utf8_lossy(&output.stdout);
+        let cause = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && told.contains("1 passed"), "{told}\n{cause}");
+    }
+    possible
+}
+
+#[test]
+fn links_and_redirects_of_a_public_api_reach_no_private_address_by_number_or_name() {
+    if std::env::var_os(INSIDE).is_none() {
+        if !again_in_an_own_network("links_and_redirects_of_a_public_api_reach_no_private_address_by_number_or_name") {
+            println!("left out: this system allows no network namespaces");
+        }
+        return;
+    }
+    let target = Arc::new(Mutex::new(String::new()));
+    let (there, image_link) = (target.clone(), Arc::new(Mutex::new(String::new())));
+    let link = image_link.clone();
+    let server = Server::start_at("[::]:0", move |asked, _| match asked.path.as_str() {
+        path if path.starts_with("/v1/") => json(&succeeded(&[&link.lock().expect("a lock")])),
+        "/go" => redirect(&there.lock().expect("a lock")),
+        _ => typed("image/png", PNG),
+    });
+    let port = server.port();
+    let client = |allow_private_images| {
+        let base_url = Some(format!("http://1.1.1.1:{port}"));
+        let options = Options {
+            base_url,
+            allow_plain_http: true,
+            allow_private_images,
+            poll_interval_ms: 1_000,
+            max_requests_per_minute: 1_000_000,
+            ..options("dimilinks", &server)
+        };
+        Client::create(&options).expect("a client")
+    };
+    let download = |client: &Client, host: &str, by_redirect: bool| {
+        let address = format!("http://{host}:{port}/image?sig=CANARYSIG");
+        *target.lock().expect("a lock") = address.clone();
+        *image_link.lock().expect("a lock") = if by_redirect { "/go".to_owned() } else { address };
+        client.download(&client.fetch("img_1").expect("served"), 0)
+    };
+    let names = ["private.test", "loopback.test", "PRIVATE.test.", "private6.test", "loopback6.test"];
+    let strict = client(false);
+    for host in LOOPBACK.iter().chain(&PRIVATE).chain(&names) {
+        for by_redirect in [false, true] {
+            let error = download(&strict, host, by_redirect).expect_err(host);
+            assert_eq!(error.status(), Status::Blocked, "{host}: {error}");
+            assert!(error.message().contains("is not on the public internet"), "{error}");
+            assert!(!error.message().contains("CANARY"), "{error}");
+        }
+    }
+    let api: IpAddr = "1.1.1.1".parse().expect("an address");
+    assert!(server.reached().iter().all(|ip| *ip == api), "{:?}", server.reached());
+
+    // Public ones are asked, by any name and in any spelling; of several addresses only the public ones.
+    for host in ["8.8.8.8", "0x08080808", "134744072", "cdn.test", "CDN.test.", "both.test", "[::ffff:8.8.8.8]"] {
+        for by_redirect in [false, true] {
+            assert_eq!(download(&strict, host, by_redirect).expect(host).data, PNG);
+        }
+    }
+    assert_eq!(download(&strict, "[2606:4700::1111]", false).expect("an address of the internet").data, PNG);
+    let cdn: IpAddr = "8.8.8.8".parse().expect("an address");
+    let cdn6: IpAddr = "2606:4700::1111".parse().expect("an address");
+    assert!(server.reached().iter().all(|ip| [api, cdn, cdn6].contains(ip)), "{:?}", server.reached());
+
+    // All that was blocked stood open.
+    let open = client(true);
+    let routed =
+        LOOPBACK.iter().filter(|host| !["[::127.0.0.1]", "[64:ff9b::127.0.0.1]", "[2002:7f00:1::]"].contains(*host));
+    for host in routed.chain(&names).chain(&[
+        "10.0.0.1",
+        "167772161",
+        "012.1",
+        "172.16.0.1",
+        "192.168.0.1",
+        "169.254.169.254",
+        "0251.0376.0251.0376",
+        "100.64.0.1",
+        "192.0.0.1",
+        "198.18.0.1",
+        "[fc00::1]",
+        "[64:ff9b::10.0.0.1]",
+        "[2002:a00:1::1]",
+        "[2001:db8::1]",
+        "[2001::1]",
+        "[::ffff:10.0.0.1]",
+    ]) {
+        assert_eq!(download(&open, host, false).expect(host).data, PNG);
+    }
+    // None of them was shown the key.
+    assert!(server.asked().iter().filter(|asked| asked.path.starts_with("/image")).count() > 30);
+    assert!(keyed(&server).iter().all(|path| path.starts_with("/v1/")));
+}
