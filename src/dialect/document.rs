@@ -34,25 +34,20 @@ pub(crate) struct Fault {
 #[derive(Debug, Default)]
 pub(super) struct Faults(RefCell<Vec<Fault>>);
 
-/// Something that cannot be read; what is wrong with it is among the faults already.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Faulty;
-
-pub(super) type Checked<T> = Result<T, Faulty>;
-
 impl Faults {
     #[cold]
     #[inline(never)]
-    pub(super) fn add(&self, pointer: String, message: String) -> Faulty {
+    pub(super) fn add(&self, pointer: String, message: String) {
         let mut faults = self.0.borrow_mut();
         if faults.len() < MAX_FAULTS {
             faults.push(Fault { pointer, message });
         }
-        Faulty
     }
 
-    pub(super) fn wrong(&self, pointer: &str, message: &str) -> Faulty {
-        self.add(pointer.to_owned(), message.to_owned())
+    #[cold]
+    #[inline(never)]
+    pub(super) fn wrong(&self, pointer: &str, message: &str) {
+        self.add(pointer.to_owned(), message.to_owned());
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -92,13 +87,15 @@ pub(super) fn read<T: Member>(json: &str, faults: &Faults) -> Option<T> {
         return None;
     }
     let value = tree::read(json.strip_prefix('\u{feff}').unwrap_or(json), faults)?;
-    let read = T::read(Node { value: &value, place: Place::Document, faults });
-    read.ok().filter(|_| faults.is_empty())
+    let read = T::read(Node { value: &value, place: Place::Document, faults: Some(faults) });
+    faults.is_empty().then_some(read)
 }
 
 /// What can be read from a place in a document.
 pub(super) trait Member: Sized {
-    fn read(node: Node<'_>) -> Checked<Self>;
+    /// What stands there; anything at all where it is wrong, which is among the faults then: the reading goes on, to find
+    /// the other faults, and nobody sees what it yields.
+    fn read(node: Node<'_>) -> Self;
 }
 
 /// What can be the name of a member.
@@ -111,7 +108,8 @@ pub(super) trait Key: Sized {
 pub(super) struct Node<'d> {
     pub(super) value: &'d Value,
     place: Place<'d>,
-    faults: &'d Faults,
+    /// Who is told what is wrong; nobody about what is not there.
+    faults: Option<&'d Faults>,
 }
 
 /// The way to a value.
@@ -136,33 +134,52 @@ impl<'d> Node<'d> {
     /// Takes note that something is wrong at this place.
     #[cold]
     #[inline(never)]
-    pub(super) fn wrong(&self, what: &str) -> Faulty {
-        self.faults.add(self.place.pointer(), what.to_owned())
+    pub(super) fn wrong(&self, what: &str) {
+        self.tell(&self.place, what);
     }
 
     #[cold]
     #[inline(never)]
-    pub(super) fn unknown(&self, known: &[&str]) -> Faulty {
-        self.wrong(&format!("must be one of {}", known.join(", ")))
+    pub(super) fn unknown(&self, known: &[&str]) {
+        self.wrong(&format!("must be one of {}", known.join(", ")));
     }
 
-    pub(super) fn text(&self) -> Checked<&'d str> {
-        self.value.as_str().ok_or_else(|| self.wrong("must be a string"))
-    }
-
-    /// An object; members other than these are faults, unless they are comments.
+    #[cold]
     #[inline(never)]
-    pub(super) fn object(&self, known: &[&str]) -> Checked<()> {
-        for name in self.members()?.keys() {
+    pub(super) fn missing(&self, name: &str) {
+        self.wrong(&format!("{name} is missing"));
+    }
+
+    fn tell(&self, place: &Place<'_>, what: &str) {
+        if let Some(faults) = self.faults {
+            faults.add(place.pointer(), what.to_owned());
+        }
+    }
+
+    #[inline(never)]
+    pub(super) fn text(&self) -> Option<&'d str> {
+        let text = self.value.as_str();
+        if text.is_none() {
+            self.wrong("must be a string");
+        }
+        text
+    }
+
+    /// The members of an object; others than these are faults, unless they are comments. What is no object has none, and
+    /// nobody is told what it lacks.
+    #[inline(never)]
+    pub(super) fn object(self, known: &[&str]) -> Node<'d> {
+        let Some(members) = self.members() else { return Node { faults: None, ..self } };
+        for name in members.keys() {
             if !known.contains(&name.as_str()) && !name.starts_with(COMMENT) {
                 let what = match nearest(name, known) {
                     Some(near) => format!("unknown member; did you mean {near}?"),
                     None => format!("unknown member; known are {}", known.join(", ")),
                 };
-                self.faults.add(Place::Member(&self.place, name).pointer(), what);
+                self.tell(&Place::Member(&self.place, name), &what);
             }
         }
-        Ok(())
+        self
     }
 
     /// The member of an object, if it is there.
@@ -172,18 +189,16 @@ impl<'d> Node<'d> {
         Some(Node { value, place: Place::Member(&self.place, name), faults: self.faults })
     }
 
-    #[cold]
-    #[inline(never)]
-    pub(super) fn missing(&self, name: &str) -> Faulty {
-        self.wrong(&format!("{name} is missing"))
-    }
-
     fn item<'n>(&'n self, index: usize, value: &'n Value) -> Node<'n> {
         Node { value, place: Place::Item(&self.place, index), faults: self.faults }
     }
 
-    fn members(&self) -> Checked<&'d Map<String, Value>> {
-        self.value.as_object().ok_or_else(|| self.wrong("must be an object"))
+    fn members(&self) -> Option<&'d Map<String, Value>> {
+        let members = self.value.as_object();
+        if members.is_none() {
+            self.wrong("must be an object");
+        }
+        members
     }
 }
 
@@ -198,14 +213,14 @@ fn nearest<'k>(_: &str, _: &[&'k str]) -> Option<&'k str> {
     None
 }
 
-/// A section that is not there: all its defaults.
-pub(super) fn absent<T: Member>() -> Checked<T> {
-    T::read(Node { value: &Value::Object(Map::new()), place: Place::Document, faults: &Faults::default() })
+/// What is not there: a section with all its defaults.
+pub(super) fn absent<T: Member>() -> T {
+    T::read(Node { value: &Value::Null, place: Place::Document, faults: None })
 }
 
 impl Member for String {
-    fn read(node: Node<'_>) -> Checked<String> {
-        node.text().map(str::to_owned)
+    fn read(node: Node<'_>) -> String {
+        node.text().unwrap_or_default().to_owned()
     }
 }
 
@@ -216,53 +231,61 @@ impl Key for String {
 }
 
 impl Member for bool {
-    fn read(node: Node<'_>) -> Checked<bool> {
-        node.value.as_bool().ok_or_else(|| node.wrong("must be true or false"))
+    fn read(node: Node<'_>) -> bool {
+        let flag = node.value.as_bool();
+        if flag.is_none() {
+            node.wrong("must be true or false");
+        }
+        flag.unwrap_or_default()
     }
 }
 
 impl Member for u32 {
-    fn read(node: Node<'_>) -> Checked<u32> {
+    #[inline(never)]
+    fn read(node: Node<'_>) -> u32 {
         let number = node.value.as_u64().and_then(|number| u32::try_from(number).ok());
-        number.ok_or_else(|| node.wrong("must be a whole number, 0 to 4294967295"))
+        if number.is_none() {
+            node.wrong("must be a whole number, 0 to 4294967295");
+        }
+        number.unwrap_or_default()
     }
 }
 
 impl Member for Value {
-    fn read(node: Node<'_>) -> Checked<Value> {
-        Ok(node.value.clone())
+    fn read(node: Node<'_>) -> Value {
+        node.value.clone()
     }
 }
 
 impl Member for Map<String, Value> {
-    fn read(node: Node<'_>) -> Checked<Map<String, Value>> {
-        node.members().cloned()
+    fn read(node: Node<'_>) -> Map<String, Value> {
+        node.members().cloned().unwrap_or_default()
     }
 }
 
 impl<T: Member> Member for Option<T> {
-    fn read(node: Node<'_>) -> Checked<Option<T>> {
-        T::read(node).map(Some)
+    fn read(node: Node<'_>) -> Option<T> {
+        Some(T::read(node))
     }
 }
 
 /// A list, or its only entry alone.
 impl<T: Member> Member for Vec<T> {
-    fn read(node: Node<'_>) -> Checked<Vec<T>> {
-        let Value::Array(items) = node.value else { return T::read(node).map(|only| vec![only]) };
-        let mut list = Vec::with_capacity(items.len());
-        for (index, value) in items.iter().enumerate() {
-            list.extend(T::read(node.item(index, value)));
-        }
-        if list.len() == items.len() { Ok(list) } else { Err(Faulty) }
+    #[inline(never)]
+    fn read(node: Node<'_>) -> Vec<T> {
+        let Value::Array(items) = node.value else { return vec![T::read(node)] };
+        items.iter().enumerate().map(|(index, value)| T::read(node.item(index, value))).collect()
     }
 }
 
 impl<A: Member, B: Member> Member for (A, B) {
-    fn read(node: Node<'_>) -> Checked<(A, B)> {
+    fn read(node: Node<'_>) -> (A, B) {
         match node.value.as_array().map(Vec::as_slice) {
-            Some([a, b]) => Ok((A::read(node.item(0, a))?, B::read(node.item(1, b))?)),
-            _ => Err(node.wrong("must be a pair")),
+            Some([a, b]) => (A::read(node.item(0, a)), B::read(node.item(1, b))),
+            _ => {
+                node.wrong("must be a pair");
+                (absent(), absent())
+            }
         }
     }
 }
@@ -283,15 +306,17 @@ impl<K, T> std::ops::Deref for Table<K, T> {
 }
 
 impl<K: Key, T: Member> Member for Table<K, T> {
-    fn read(node: Node<'_>) -> Checked<Table<K, T>> {
+    #[inline(never)]
+    fn read(node: Node<'_>) -> Table<K, T> {
         let mut table = Vec::new();
-        for name in node.members()?.keys().filter(|name| !name.starts_with(COMMENT)) {
-            let Some(node) = node.member(name) else { continue };
-            if let (Ok(key), Ok(value)) = (K::of(name).map_err(|what| node.wrong(what)), T::read(node)) {
-                table.push((key, value));
+        for name in node.members().into_iter().flatten().map(|(name, _)| name) {
+            let Some(node) = node.member(name).filter(|_| !name.starts_with(COMMENT)) else { continue };
+            match K::of(name) {
+                Ok(key) => table.push((key, T::read(node))),
+                Err(what) => node.wrong(what),
             }
         }
-        Ok(Table(table))
+        Table(table)
     }
 }
 
@@ -310,13 +335,15 @@ macro_rules! schema {
         }
 
         impl $crate::dialect::document::Member for $name {
-            fn read(node: Node<'_>) -> Checked<$name> {
-                node.object(&[$(schema!(@name $field $($member)?)),*])?;
-                $(let $field = match node.member(schema!(@name $field $($member)?)) {
-                    Some(given) => $crate::dialect::document::Member::read(given),
-                    None => schema!(@default node, schema!(@name $field $($member)?) $(, $default)?),
-                };)*
-                Ok($name { $($field: $field?,)* })
+            #[inline(never)]
+            fn read(node: Node<'_>) -> $name {
+                let node = node.object(&[$(schema!(@name $field $($member)?)),*]);
+                $name {
+                    $($field: match node.member(schema!(@name $field $($member)?)) {
+                        Some(given) => $crate::dialect::document::Member::read(given),
+                        None => schema!(@default node, schema!(@name $field $($member)?) $(, $default)?),
+                    },)*
+                }
             }
         }
 
@@ -347,12 +374,15 @@ macro_rules! schema {
     };
     (@name $field:ident) => { stringify!($field) };
     (@name $field:ident $member:literal) => { $member };
-    (@default $node:ident, $name:expr) => { Err($node.missing($name)) };
-    (@default $node:ident, $name:expr, $default:expr) => { Ok($default) };
+    (@default $node:ident, $name:expr) => {{
+        $node.missing($name);
+        $crate::dialect::document::absent()
+    }};
+    (@default $node:ident, $name:expr, $default:expr) => { $default };
     (@described $type:ty) => { None };
     (@described $type:ty, $default:expr) => {{
-        let default = || -> Checked<$type> { Ok($default) };
-        default().ok().map(|default| $crate::dialect::describe::Described::json(&default))
+        let default: $type = $default;
+        Some($crate::dialect::describe::Described::json(&default))
     }};
 }
 
@@ -360,11 +390,14 @@ macro_rules! schema {
 macro_rules! choices {
     ($type:ty: $($name:literal => $value:expr,)*) => {
         impl $crate::dialect::document::Member for $type {
-            fn read(node: Node<'_>) -> Checked<$type> {
-                match node.text()? {
-                    $($name => Ok($value),)*
-                    _ => Err(node.unknown(&[$($name),*])),
+            fn read(node: Node<'_>) -> $type {
+                let choices = [$(($name, $value)),*];
+                let text = node.text();
+                let choice = choices.iter().find(|(name, _)| text == Some(*name));
+                if text.is_some() && choice.is_none() {
+                    node.unknown(&choices.map(|(name, _)| name));
                 }
+                choice.unwrap_or(&choices[0]).1
             }
         }
 

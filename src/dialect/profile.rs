@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 #[cfg(any(test, feature = "dialect-tools"))]
 use super::describe::{Described, DescribedKey, Shape};
-use super::document::{self, Checked, Fault, Faults, Key, Node, Table, choices, schema};
+use super::document::{self, Fault, Faults, Key, Node, Table, choices, schema};
 use super::pointer::{Pointer, Pointers};
 use crate::task::{FailureAction, State};
 
@@ -37,7 +37,7 @@ schema! {
         /// Environment variable of the key. Default: `<NAME>_API_KEY`.
         key_variable: KeyVariable = KeyVariable(String::new()),
         /// How the key is sent.
-        auth: Auth = document::absent()?,
+        auth: Auth = document::absent(),
         /// Sent with every API call.
         headers: Headers = Headers::EMPTY,
         /// How a task is submitted. Absent: it cannot be.
@@ -45,7 +45,7 @@ schema! {
         /// How a task is looked at.
         poll: Poll,
         /// How an answer is read.
-        read: Read = document::absent()?,
+        read: Read = document::absent(),
         /// What an HTTP status means for a look, where it differs from: 2xx `ok` (the body is an answer), 404 and 410 `gone`,
         /// 429 `rate_limited`, 408, 425 and 5xx but 501 and 505 `retry` (this look failed, the next may not), others `stop`.
         http: Table<HttpStatus, Meaning> = Table::EMPTY,
@@ -56,7 +56,7 @@ schema! {
         /// Where the bytes of a finished task are that names no image. Absent: nowhere.
         content: Option<Content> = None,
         /// When to look.
-        timing: Timing = document::absent()?,
+        timing: Timing = document::absent(),
     }
 }
 
@@ -138,9 +138,9 @@ schema! {
         /// `poll.follow`, it must be on the API's own origin or one of `poll.follow_hosts`.
         result_get: Pointers = vec![],
         /// Where the images are.
-        images: Images = document::absent()?,
+        images: Images = document::absent(),
         /// Where a failed task says why.
-        error: ErrorPointers = document::absent()?,
+        error: ErrorPointers = document::absent(),
         /// Seconds, milliseconds or RFC 3339; 0 for not yet.
         created_at: Pointers = vec![],
         /// As `created_at`; read of a task that has ended only.
@@ -376,8 +376,14 @@ macro_rules! checked_text {
         }
 
         impl document::Member for $name {
-            fn read(node: Node<'_>) -> Checked<$name> {
-                $name::of(node.text()?).map_err(|what| node.wrong(what))
+            fn read(node: Node<'_>) -> $name {
+                let text = node.text();
+                match text.map(<$name>::of) {
+                    Some(Ok(text)) => return text,
+                    Some(Err(what)) => node.wrong(what),
+                    None => {}
+                }
+                $name(String::new())
             }
         }
 
@@ -481,8 +487,11 @@ pub(crate) type Headers = Table<HeaderName, HeaderValue>;
 pub(crate) struct Version;
 
 impl document::Member for Version {
-    fn read(node: Node<'_>) -> Checked<Version> {
-        if node.value == 1 { Ok(Version) } else { Err(node.wrong("this library reads version 1")) }
+    fn read(node: Node<'_>) -> Version {
+        if node.value != 1 {
+            node.wrong("this library reads version 1");
+        }
+        Version
     }
 }
 
@@ -491,11 +500,11 @@ impl document::Member for Version {
 pub(crate) struct Positive(pub(crate) u32);
 
 impl document::Member for Positive {
-    fn read(node: Node<'_>) -> Checked<Positive> {
-        match document::Member::read(node)? {
-            0 => Err(node.wrong("must not be 0")),
-            number => Ok(Positive(number)),
+    fn read(node: Node<'_>) -> Positive {
+        if node.value == 0 {
+            node.wrong("must not be 0");
         }
+        Positive(document::Member::read(node))
     }
 }
 
@@ -504,9 +513,12 @@ impl document::Member for Positive {
 pub(crate) struct Scale(pub(crate) f64);
 
 impl document::Member for Scale {
-    fn read(node: Node<'_>) -> Checked<Scale> {
-        let scale = node.value.as_f64().filter(|scale| *scale > 0.0);
-        scale.map(Scale).ok_or_else(|| node.wrong("must be a number more than 0"))
+    fn read(node: Node<'_>) -> Scale {
+        let scale = node.value.as_f64().unwrap_or(0.0);
+        if scale <= 0.0 {
+            node.wrong("must be a number more than 0");
+        }
+        Scale(scale)
     }
 }
 
