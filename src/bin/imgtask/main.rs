@@ -2,6 +2,7 @@
 
 mod cancel;
 mod demo;
+mod dialect;
 mod download;
 mod duration;
 mod exit;
@@ -106,6 +107,7 @@ enum Command {
     Watch(Box<watch::Watch>),
     Download(download::Download),
     Cancel(cancel::Cancel),
+    Dialect(dialect::Dialect),
     /// A gateway on this machine that speaks the providers' documented contracts, and misbehaves on request
     #[command(after_long_help = sandbox::help())]
     Sandbox(sandbox::SandboxOptions),
@@ -136,6 +138,7 @@ fn run(command: Command) -> Outcome {
         Command::Watch(watch) => watch.run(),
         Command::Download(download) => download.run(),
         Command::Cancel(cancel) => cancel.run(),
+        Command::Dialect(dialect) => dialect.run(),
         // The code is the command's own, and not one of ours.
         Command::Sandbox(options) if !options.command.is_empty() => match sandbox::run_command(&options) {
             Ok(code) => std::process::exit(code.into()),

@@ -18,6 +18,8 @@ pub(crate) struct Providers {
     json: bool,
 }
 
+const INFERRED: &str = "Inferred, from public sources; never tried:";
+
 #[derive(Debug, Serialize)]
 struct ProviderReport {
     name: &'static str,
@@ -34,7 +36,9 @@ struct ProviderReport {
 impl Providers {
     pub(crate) fn run(self) -> Outcome {
         let ui = Ui::new(false);
-        let known: Vec<ProviderReport> = imgtask::providers().iter().map(ProviderReport::new).collect();
+        let mut known: Vec<ProviderReport> = imgtask::providers().iter().map(ProviderReport::new).collect();
+        // Those whose own pages say it first, each group in its order.
+        known.sort_by_key(|provider| !provider.documented);
         if self.json {
             for provider in &known {
                 ui.result(&to_line(provider)?)?;
@@ -44,8 +48,14 @@ impl Providers {
         let head = ["NAME", "SERVICE", "ADDRESS", "KEY", "", "SUBMIT", "CANCEL", "CONTRACT"];
         let mut rows = vec![head.map(str::to_string).to_vec()];
         rows.extend(known.iter().map(ProviderReport::row));
-        for line in table(&rows, Paint::out()) {
-            ui.result(&line)?;
+        // One table, so that the columns of both groups are in line.
+        let documented = known.iter().filter(|provider| provider.documented).count();
+        for (number, line) in table(&rows, Paint::out()).iter().enumerate() {
+            if number == documented + 1 {
+                ui.result("")?;
+                ui.result(INFERRED)?;
+            }
+            ui.result(line)?;
         }
         Ok(Exit::Done)
     }

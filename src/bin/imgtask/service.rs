@@ -9,7 +9,7 @@ use clap::Args;
 use imgtask::{Client, Options, Status};
 
 use crate::exit::{Exit, Outcome, Problem};
-use crate::{interrupt, shell};
+use crate::{dialect, interrupt, shell};
 
 /// Longest key file, bytes.
 const MAX_KEY_FILE: u64 = 64 * 1024;
@@ -23,6 +23,10 @@ pub(crate) struct Service {
     #[arg(long, short = 'p', value_name = "NAME", env = "IMGTASK_PROVIDER", hide_env_values = true)]
     provider: Option<String>,
 
+    /// Speak a dialect of your own, a JSON file, instead of a provider's; `imgtask dialect` helps to write one
+    #[arg(long, value_name = "FILE")]
+    dialect: Option<PathBuf>,
+
     /// Another address of the API [env: <NAME>_BASE_URL]
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
@@ -30,10 +34,6 @@ pub(crate) struct Service {
     /// Read the key from FILE, - is the standard input [default: the provider's variable]
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-
-    /// Speak a dialect of your own, a JSON file, instead of a provider's
-    #[arg(long, value_name = "FILE", help_heading = "Network")]
-    dialect: Option<PathBuf>,
 
     /// Go through http://host:port, or `env` for HTTPS_PROXY and its kin
     #[arg(long, value_name = "URL", help_heading = "Network")]
@@ -80,7 +80,7 @@ impl Service {
     pub(crate) fn open_with(&self, own: Options) -> Outcome<Session> {
         let dialect_json = self.dialect.as_deref().map(|path| read_text(path, MAX_JSON_FILE)).transpose()?;
         let provider = match (&dialect_json, self.provider.as_deref()) {
-            (Some(json), _) => dialect_name(json),
+            (Some(json), _) => self.dialect_name(json)?,
             (None, Some(name)) if !name.is_empty() => name.to_string(),
             _ => {
                 let names: Vec<&str> = imgtask::providers().iter().map(|p| p.name).collect();
@@ -122,6 +122,12 @@ impl Service {
         Ok(Session { client, provider, arguments: self.arguments() })
     }
 
+    /// The name that the dialect gives itself. What is wrong with it is told with the name of its file.
+    fn dialect_name(&self, json: &str) -> Outcome<String> {
+        let file = self.dialect.as_deref().map_or_else(String::new, |path| path.display().to_string());
+        dialect::parse(&file, json).map(|draft| draft.name().to_string())
+    }
+
     /// The options that name the service, as they were given; never a key.
     fn arguments(&self) -> String {
         let mut words = Vec::new();
@@ -154,15 +160,6 @@ impl Session {
         let end = if reference.starts_with('-') { "-- " } else { "" };
         format!("imgtask {verb} {} {end}{reference}", self.arguments)
     }
-}
-
-/// The name that a dialect gives itself.
-fn dialect_name(json: &str) -> String {
-    #[derive(serde::Deserialize)]
-    struct Named {
-        name: String,
-    }
-    serde_json::from_str::<Named>(json).map_or_else(|_| "own dialect".to_string(), |named| named.name)
 }
 
 /// The key: the first line of a file or of the standard input.
@@ -200,6 +197,6 @@ pub(crate) fn read_json(path: &Path) -> Outcome<String> {
     read_text(path, MAX_JSON_FILE)
 }
 
-fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     if path == Path::new("-") { "the standard input".to_string() } else { path.display().to_string() }
 }

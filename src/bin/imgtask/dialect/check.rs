@@ -1,0 +1,92 @@
+//! `imgtask dialect check`: what is wrong with a dialect.
+
+use clap::Args;
+use imgtask::dialects::{Draft, Fault};
+use serde::Serialize;
+
+use crate::exit::{Exit, Outcome, Problem};
+use crate::report::to_line;
+use crate::shell::clean;
+use crate::ui::Ui;
+
+/// Say everything that is wrong with a dialect
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Prints a line for each fault: the file, the JSON pointer to the member, and what would be right. What is no fault and may
+still not be meant is noted on the standard error. Ends with 0 when all files are right, 2 when one is not.
+
+Members with --json, one object a file: file, ok, name, title, faults[]: pointer, message; notes[].")]
+pub(crate) struct Check {
+    /// Files with dialects, or names of built-in providers; - is the standard input
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<String>,
+
+    /// Print one JSON object a file
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    file: &'a str,
+    ok: bool,
+    name: Option<&'a str>,
+    title: Option<&'a str>,
+    faults: Vec<FaultReport<'a>>,
+    notes: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct FaultReport<'a> {
+    pointer: &'a str,
+    message: &'a str,
+}
+
+impl Check {
+    pub(crate) fn run(self) -> Outcome {
+        let ui = Ui::new(false);
+        let mut exit = Exit::Done;
+        for file in &self.files {
+            let checked = super::document(file).map(|document| Draft::parse(&document));
+            let ended = match checked {
+                Ok(Ok(draft)) => self.right(&ui, file, &draft),
+                Ok(Err(faults)) => self.wrong(&ui, file, &faults),
+                Err(problem) => {
+                    ui.problem(&problem);
+                    Ok(problem.exit)
+                }
+            };
+            exit = exit.and(ended?);
+        }
+        Ok(exit)
+    }
+
+    fn right(&self, ui: &Ui, file: &str, draft: &Draft) -> Outcome {
+        let notes = draft.notes();
+        if self.json {
+            let (name, title) = (Some(draft.name()), Some(draft.title()));
+            ui.result(&to_line(&Report { file, ok: true, name, title, faults: Vec::new(), notes })?)?;
+            return Ok(Exit::Done);
+        }
+        ui.result(&clean(&format!("{file}: right, a dialect for {} named {}", draft.title(), draft.name())))?;
+        for note in notes {
+            ui.warn(note);
+        }
+        Ok(Exit::Done)
+    }
+
+    fn wrong(&self, ui: &Ui, file: &str, faults: &[Fault]) -> Outcome {
+        if self.json {
+            let faults = faults.iter().map(|Fault { pointer, message }| FaultReport { pointer, message }).collect();
+            let report = Report { file, ok: false, name: None, title: None, faults, notes: Vec::new() };
+            ui.result(&to_line(&report)?)?;
+            return Ok(Exit::Usage);
+        }
+        for fault in faults {
+            ui.result(&clean(&format!("{file}: {}", super::line(fault))))?;
+        }
+        let count = if faults.len() == 1 { "one fault".to_string() } else { format!("{} faults", faults.len()) };
+        ui.problem(&Problem::usage(format!("{file} cannot be used: {count}")));
+        Ok(Exit::Usage)
+    }
+}

@@ -1,0 +1,36 @@
+//! `imgtask dialect new`: a dialect to start from.
+
+use clap::Args;
+
+use crate::exit::{Exit, Outcome, Problem};
+use crate::ui::Ui;
+
+/// A dialect that says what each member is for.
+const START: &str = include_str!("new.json");
+/// Its name, and the beginning of its key's variable.
+const NAME: &str = "my-service";
+const VARIABLE: &str = "MY_SERVICE";
+
+/// Print a dialect to start from, with comments
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  imgtask dialect new my-service > my-service.json
+  imgtask dialect schema > dialect.schema.json     # for the editor")]
+pub(crate) struct New {
+    /// Its name: small letters, digits and dashes
+    #[arg(value_name = "NAME", default_value = NAME)]
+    name: String,
+}
+
+impl New {
+    pub(crate) fn run(self) -> Outcome {
+        let variable = self.name.to_ascii_uppercase().replace('-', "_");
+        let text = START.replace(NAME, &self.name).replace(VARIABLE, &variable);
+        if imgtask::dialects::Draft::parse(&text).is_err() {
+            return Err(Problem::usage("the name must be 1 to 64 small letters, digits and dashes"));
+        }
+        Ui::new(false).result(text.trim_end())?;
+        Ok(Exit::Done)
+    }
+}

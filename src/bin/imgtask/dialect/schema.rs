@@ -1,0 +1,27 @@
+//! `imgtask dialect schema`: what a dialect may say.
+
+use clap::Args;
+use imgtask::dialects;
+
+use crate::exit::{Exit, Outcome};
+use crate::ui::Ui;
+
+/// Print the JSON Schema of dialects, by which editors complete and check them
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Name the file in the dialect's own \"$schema\":
+
+  imgtask dialect schema > dialect.schema.json")]
+pub(crate) struct Schema {
+    /// Print the members as Markdown tables instead
+    #[arg(long)]
+    table: bool,
+}
+
+impl Schema {
+    pub(crate) fn run(self) -> Outcome {
+        let text = if self.table { dialects::members() } else { dialects::schema() };
+        Ui::new(false).result(text.trim_end())?;
+        Ok(Exit::Done)
+    }
+}

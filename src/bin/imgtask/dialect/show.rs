@@ -1,0 +1,28 @@
+//! `imgtask dialect show`: how a service is described.
+
+use clap::Args;
+
+use crate::exit::{Exit, Outcome};
+use crate::ui::Ui;
+
+/// Print the dialect of a provider
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// A built-in provider, or a file with a dialect; - is the standard input
+    #[arg(value_name = "NAME|FILE")]
+    name: String,
+
+    /// Print every member, those too that are left to their defaults
+    #[arg(long)]
+    full: bool,
+}
+
+impl Show {
+    pub(crate) fn run(self) -> Outcome {
+        let ui = Ui::new(false);
+        let document = super::document(&self.name)?;
+        let text = if self.full { super::parse(&self.name, &document)?.complete() } else { document };
+        ui.result(text.trim_end())?;
+        Ok(Exit::Done)
+    }
+}
