@@ -14,8 +14,15 @@
 #define INLINE "img_inline"
 #define ROWS "img_rows"
 
+/* A task with an image of a little more than 1 GiB, and one with an image of 64 KiB. */
+#define BIG "img_big"
+#define LITTLE "img_little"
+#define BIG_FILLER ((size_t)1024 * 1024 * 1024)
+/* Where the image of one of them is, behind the server's address and before its id. */
+#define PICTURE "/p/picture/"
+
 /* Milliseconds that one look may last. The server answers at once: it only has to be counted. */
-#define DEADLINE_MS 20000
+#define DEADLINE_MS 60000
 
 /* What the small answer says, and every way has to find. */
 #define FILE_ID "file_51c0"
@@ -30,10 +37,15 @@ typedef struct way {
     void *(*open)(const char *base, uint16_t port);
     /* One look. Ends the program unless the task succeeded; an answer other than SMALL's is not read further. */
     void (*look)(void *state, const char *task_id);
+    /* The image of BIG or LITTLE becomes a file at `path`, for good: on the disk, and its name too. NULL where the way has no
+     * such thing. */
+    void (*save)(void *state, const char *task_id, const char *path);
     void (*close)(void *state);
 } way;
 
 extern const way way_imgtask;
+/* The same through a job. */
+extern const way way_job;
 extern const way way_raw;
 #ifndef NO_CURL
 extern const way way_curl;
@@ -41,6 +53,16 @@ extern const way way_curl;
 
 /* Serves on 127.0.0.1, prints the port, and returns when stdin ends. */
 void serve(void);
+
+/* Sends all of it; 0 when the other side is gone. */
+int send_all(int socket, const void *bytes, size_t len);
+
+/* The pictures of BIG and LITTLE: made once, then an answer with head and body; 0 when the other side is gone. */
+void picture_make(void);
+int picture_send(int socket, const char *task_id);
+
+/* Brings an open file to the disk, gives it its name, and brings that to the disk too, as the library does. */
+void keep(int file, const char *temporary, const char *path);
 
 /* Threads started by anything in this process, the libraries included. */
 extern size_t threads_started;

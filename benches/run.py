@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What a look costs, beside what a reader knows: libcurl with cJSON, and a bare socket; and what many tasks cost behind one
-gate, beside loops of their own.
+"""What a look costs, beside what a reader knows: libcurl with cJSON, and a bare socket; what an image of a gigabyte costs beside
+libcurl; and what many tasks cost behind one gate, beside loops of their own.
 
 Server and client are pinned to one core; each way has a process of its own, and all ways take turns within one run, so that
 a busy machine is unfair to none. Prints one line a figure with its limit; a part that cannot be measured is named, never
@@ -10,8 +10,8 @@ passed over.
 
 Needs cc and python3; for every figure also cargo, and libcurl4-openssl-dev, libcjson-dev, valgrind and strace (Debian's
 names).
-Exit code 1 when something counted (instructions, system calls, threads, requests in virtual time) is over its limit; with
---strict also when a time is, or when a figure is missing.
+Exit code 1 when something counted (instructions, system calls, threads, requests in virtual time, memory of a download) is over
+its limit; with --strict also when a time is, or when a figure is missing.
 """
 
 import argparse
@@ -38,6 +38,8 @@ TURN = 50
 WARM_UP = 15
 # Seconds after which a worker that does not answer is taken for dead.
 PATIENCE = 120
+# Turns of each way that saves a gigabyte.
+SAVES = 3
 # The ways, for people.
 TITLES = {
     "imgtask": "imgtask, C ABI",
@@ -48,6 +50,9 @@ TITLES = {
 # The bodies of server.c that are not small.
 INLINE_BYTES = 14_000_000
 ROWS_BYTES = 3_000_000
+# The tasks of server.c with an image behind a link, and more bytes than which the image of the first has.
+BIG, LITTLE = "img_big", "img_little"
+BIG_BYTES = 1 << 30
 
 
 class Table:
@@ -62,9 +67,10 @@ class Table:
     def title(self, text):
         print(f"\n{text}")
 
-    def figure(self, name, value, form, limit=None, counted=False):
-        """`counted`: what is counted comes out the same however busy the machine is, so that a missed limit is a fault."""
-        ok = limit is None or value <= limit
+    def figure(self, name, value, form, limit=None, counted=False, least=False):
+        """`counted`: what is counted comes out the same however busy the machine is, so that a missed limit is a fault. `least`:
+        the limit is the least that is asked for, and not the most."""
+        ok = limit is None or (value >= limit if least else value <= limit)
         verdict = "" if limit is None else "  ok" if ok else "  MISSED"
         shown = "" if limit is None else format(limit, form)
         print(f"  {name:<50}{format(value, form):>14}{shown:>10}{verdict}", flush=True)
@@ -134,7 +140,7 @@ def build(lib, folder):
     soname = "libimgtask.so.0"
     (folder / soname).symlink_to(shared.resolve())
     curl = compiles("#include <curl/curl.h>\n#include <cjson/cJSON.h>", "-lcurl", "-lcjson")
-    sources = ["worker.c", "server.c", "way_imgtask.c", "way_raw.c"] + (["way_curl.c"] if curl else [])
+    sources = ["worker.c", "server.c", "picture.c", "way_imgtask.c", "way_raw.c"] + (["way_curl.c"] if curl else [])
     command = ["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-I", ROOT / "include"]
     command += [] if curl else ["-DNO_CURL"]
     command += [BENCHES / source for source in sources]
@@ -228,6 +234,48 @@ def grow(table, worker, port):
             table.figure(title, way.ask(f"peak {task_id}")[0] / size, ".2f", limit)
 
 
+def save(table, worker, curl, lib, port):
+    """An image of a gigabyte becomes a file, in turns. All ways write beside the library, which is on a disk more surely than the
+    system's folder for what is temporary, and bring to the disk the file, its name, and its folder. Besides, libcurl receives and
+    writes, and nothing more; imgtask tells the type, looks for the image's end, and takes its SHA-256."""
+    no_curl = "libcurl or cJSON is missing: apt-get install libcurl4-openssl-dev libcjson-dev"
+    with contextlib.ExitStack() as stack:
+        ways = {name: Worker(stack, [worker, name, port]) for name in ["imgtask", "job"] + (["curl"] if curl else [])}
+        file = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=lib))) / "picture.png"
+        times, grown = {name: [] for name in ways}, dict.fromkeys(ways, 0)
+
+        def ask(name, task_id):
+            time, more = ways[name].ask(f"save {task_id} {file}")
+            length = file.stat().st_size
+            file.unlink()
+            if (task_id == BIG) != (length > BIG_BYTES):
+                raise SystemExit(f"{name}: the image of {task_id} has {length:,} bytes")
+            return time, more
+
+        order = list(ways)
+        for name in order:
+            ask(name, LITTLE)
+        for _ in range(SAVES):
+            for name in order:
+                time, more = ask(name, BIG)
+                times[name].append(time / 1e9)
+                grown[name] = max(grown[name], more)
+            order.append(order.pop(0))
+    table.title(f"an image of 1 GiB into a file that is on the disk; {SAVES} turns, median turn")
+    table.figure("imgtask_client_download_file: KiB of memory more", grown["imgtask"] / 1024, ",.0f", 1023, counted=True)
+    table.figure("a job with the goal FILE: KiB of memory more", grown["job"] / 1024, ",.0f", 1023, counted=True)
+    for name, title in [("imgtask", "imgtask, C ABI"), ("job", "imgtask, a job"), ("curl", "libcurl with stdio")]:
+        if name in ways:
+            table.figure(f"{title}: MiB/s", BIG_BYTES / (1 << 20) / statistics.median(times[name]), ",.0f")
+    for name, title in [("imgtask", "imgtask / libcurl, throughput"), ("job", "a job / libcurl, throughput")]:
+        if curl:
+            # Of turns that followed each other: a busy disk is busy for both.
+            ratio = statistics.median(theirs / ours for ours, theirs in zip(times[name], times["curl"]))
+            table.figure(f"{title}, at least", ratio, ".2f", 0.9, least=True)
+        else:
+            table.missing(title, no_curl)
+
+
 def measurement(test):
     """What a measurement among the crate's tests prints."""
     command = ["cargo", "test", "--quiet", "--profile", "release-static", "--lib", test, "--", "--ignored", "--nocapture"]
@@ -273,7 +321,7 @@ def many(table):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="What a look costs, beside libcurl with cJSON and a bare socket.")
+    parser = argparse.ArgumentParser(description="What a look and a download cost, beside libcurl with cJSON and a bare socket.")
     parser.add_argument("--lib", type=Path, default=ROOT / "build/lib", help="where libimgtask.so is (build/lib)")
     parser.add_argument("--command", type=Path, default=ROOT / "build/bin/imgtask", help="the imgtask command (build/bin/imgtask)")
     parser.add_argument("--rounds", type=int, default=1200, help="turns of each way (1200)")
@@ -288,6 +336,7 @@ def main():
         compare(table, worker, curl, options.lib.resolve(), port, options.rounds)
         count(table, worker, curl, port)
         grow(table, worker, port)
+        save(table, worker, curl, options.lib.resolve(), port)
         read(table)
         many(table)
         fleet.measure(table, options.lib.resolve(), options.command.resolve(), folder)

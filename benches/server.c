@@ -20,7 +20,7 @@ typedef struct answer {
     size_t len;
 } answer;
 
-static answer answers[3];
+static answer answers[5];
 
 static char *room(size_t len) {
     char *bytes = malloc(len);
@@ -46,12 +46,13 @@ static answer make(const char *id, const char *head, const char *part, size_t co
     return made;
 }
 
-static int send_all(int socket, const char *bytes, size_t len) {
+int send_all(int socket, const void *bytes, size_t len) {
+    const char *at = bytes;
     while (len > 0) {
-        ssize_t sent = send(socket, bytes, len, MSG_NOSIGNAL);
+        ssize_t sent = send(socket, at, len, MSG_NOSIGNAL);
         if (sent <= 0)
             return 0;
-        bytes += sent;
+        at += sent;
         len -= (size_t)sent;
     }
     return 1;
@@ -77,12 +78,19 @@ static void *talk(void *arg) {
         request[len] = '\0';
         if (len < 4 || memcmp(request + len - 4, "\r\n\r\n", 4) != 0)
             continue;
-        if (strstr(request, "uthorization: Bearer " KEY "\r\n") == NULL)
-            give_up("a request without the key", request);
+        len = 0;
+        int is_picture = strncmp(request, "GET " PICTURE, strlen("GET " PICTURE)) == 0;
+        int has_key = strstr(request, "uthorization: Bearer " KEY "\r\n") != NULL;
+        if (is_picture == has_key)
+            give_up("the key belongs to looks, and to nothing else", request);
+        if (is_picture) {
+            if (!picture_send(socket, strstr(request, PICTURE BIG) != NULL ? BIG : LITTLE))
+                break;
+            continue;
+        }
         const answer *answer = answer_to(request);
         if (!send_all(socket, answer->bytes, answer->len))
             break;
-        len = 0;
     }
     close(socket);
     return NULL;
@@ -113,6 +121,10 @@ void serve(void) {
     answers[1] = make(INLINE, "{\"id\":\"" INLINE "\",\"status\":\"succeeded\",\"result\":{\"data\":[{\"url\":\"data:image/png;base64,",
                       "iVBORw0KGgoAAAANSUhE", 14 * 1000 * 1000 / 20, "\"}]}}");
     answers[2] = make(ROWS, "{\"id\":\"" ROWS "\",\"rows\":[", "{},", 1000 * 1000, "{}],\"status\":\"running\"}");
+    const char *link = "{\"status\":\"succeeded\",\"result\":{\"data\":[{\"url\":\"" PICTURE;
+    answers[3] = make(BIG, link, BIG, 1, "\"}]},\"id\":\"" BIG "\"}");
+    answers[4] = make(LITTLE, link, LITTLE, 1, "\"}]},\"id\":\"" LITTLE "\"}");
+    picture_make();
 
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof address;

@@ -1,4 +1,5 @@
-/* A look as a careful C programmer writes it by hand: one libcurl handle that is kept, cJSON for the answer. */
+/* A look, and a download, as a careful C programmer writes them by hand: one libcurl handle that is kept, cJSON for the answer,
+ * stdio for the file. */
 
 #include "cost.h"
 
@@ -89,6 +90,34 @@ static void look(void *opened, const char *task_id) {
     cJSON_Delete(task);
 }
 
+/* As the program curl does it, with its buffer; then what makes a file one that a crash does not take, as the library does it too.
+ * Nothing looks at what came: that it is an image, that its end is there, its SHA-256. */
+static void save(void *opened, const char *task_id, const char *path) {
+    state *way = opened;
+    char address[256], temporary[512];
+    long status = 0;
+    snprintf(address, sizeof address, "%s" PICTURE "%s", way->base, task_id);
+    snprintf(temporary, sizeof temporary, "%s.part", path);
+    FILE *file = fopen(temporary, "wb");
+    CURL *curl = curl_easy_init();
+    if (file == NULL || curl == NULL)
+        give_up(temporary, "cannot be written");
+    curl_easy_setopt(curl, CURLOPT_URL, address);
+    curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 100L * 1024);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)DEADLINE_MS);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, way->message);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, file);
+    if (curl_easy_perform(curl) != CURLE_OK)
+        give_up("curl_easy_perform", way->message);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_cleanup(curl);
+    if (status != 200 || fflush(file) != 0)
+        give_up(temporary, "cannot be written");
+    keep(fileno(file), temporary, path);
+    fclose(file);
+}
+
 static void close_way(void *opened) {
     state *way = opened;
     curl_easy_cleanup(way->curl);
@@ -98,4 +127,4 @@ static void close_way(void *opened) {
     free(way);
 }
 
-const way way_curl = {"curl", open_way, look, close_way};
+const way way_curl = {"curl", open_way, look, save, close_way};

@@ -1,4 +1,4 @@
-/* A look through the C ABI: fetch, everything that is known of the task and its image, free. */
+/* A look through the C ABI: fetch, everything that is known of the task and its image, free. A download: by a call, or by a job. */
 
 #include "cost.h"
 
@@ -18,6 +18,7 @@ static void *open_way(const char *base, uint16_t port) {
     options.base_url = base;
     options.api_key = KEY;
     options.request_timeout_ms = DEADLINE_MS;
+    options.max_image_bytes = 2 * BIG_FILLER;
     state *way = malloc(sizeof *way);
     imgtask_error *error = NULL;
     if (way == NULL)
@@ -47,10 +48,36 @@ static void look(void *opened, const char *task_id) {
     imgtask_task_free(task);
 }
 
+static void save(void *opened, const char *task_id, const char *path) {
+    state *way = opened;
+    imgtask_task *task = NULL;
+    imgtask_error *error = NULL;
+    if (imgtask_client_fetch(way->client, task_id, &task, &error) != IMGTASK_STATUS_OK ||
+        imgtask_client_download_file(way->client, task, 0, path, 0, NULL, &error) != IMGTASK_STATUS_OK)
+        give_up("imgtask_client_download_file", imgtask_error_message(error));
+    imgtask_task_free(task);
+}
+
+static void save_by_job(void *opened, const char *task_id, const char *path) {
+    state *way = opened;
+    imgtask_job job = IMGTASK_INIT(imgtask_job);
+    imgtask_event event = IMGTASK_INIT(imgtask_event);
+    job.task_ref = task_id;
+    job.goal = IMGTASK_GOAL_FILE;
+    job.path = path;
+    if (imgtask_client_start(way->client, &job, NULL) != IMGTASK_STATUS_OK ||
+        imgtask_client_next_event(way->client, DEADLINE_MS, &event) != IMGTASK_STATUS_OK)
+        give_up("imgtask_client_next_event", "no event");
+    if (event.kind != IMGTASK_EVENT_KIND_FINAL || event.status != IMGTASK_STATUS_OK)
+        give_up("imgtask_client_next_event", imgtask_status_name(event.status));
+    imgtask_event_clear(&event);
+}
+
 static void close_way(void *opened) {
     state *way = opened;
     imgtask_client_free(way->client);
     free(way);
 }
 
-const way way_imgtask = {"imgtask", open_way, look, close_way};
+const way way_imgtask = {"imgtask", open_way, look, save, close_way};
+const way way_job = {"job", open_way, look, save_by_job, close_way};

@@ -86,4 +86,4 @@ static void close_way(void *opened) {
     free(way);
 }
 
-const way way_raw = {"raw", open_way, look, close_way};
+const way way_raw = {"raw", open_way, look, NULL, close_way};

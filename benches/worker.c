@@ -1,12 +1,13 @@
 /* One side of the cost benchmark, which run.py conducts:
  *
  *     worker serve          the server, in a process of its own so that its work is nobody else's
- *     worker WAY PORT       looks at tasks of that server in one way: imgtask, curl or raw
+ *     worker WAY PORT       looks at tasks of that server in one way: imgtask, job, curl or raw
  *
  * A way takes its orders from stdin and answers each with a line:
  *
  *     M N        looks M times, to have its caches to itself, then N times; nanoseconds of wall time of the N
  *     peak ID    looks once at the task ID; bytes of resident memory that the process grew by at most
+ *     save ID FILE   saves the image of the task ID; nanoseconds, and by how many bytes resident memory grew at most
  *     end        microseconds of user CPU, microseconds of system CPU and threads started, since the first order's end
  */
 
@@ -14,6 +15,7 @@
 #include "cost.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -97,8 +99,33 @@ static void forget_peak(void) {
         give_up("/proc/self/clear_refs", "cannot be written");
 }
 
+void keep(int file, const char *temporary, const char *path) {
+    char folder[512];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash == NULL)
+        give_up(path, "has no folder");
+    *slash = '\0';
+    int opened = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fsync(file) != 0 || rename(temporary, path) != 0 || opened < 0 || fsync(opened) != 0 || close(opened) != 0)
+        give_up(path, "cannot be brought to the disk");
+}
+
+static void save(const way *way, void *state, char *order) {
+    char *path = strchr(order, ' ');
+    if (path == NULL || way->save == NULL)
+        give_up(order, "cannot be saved");
+    *path++ = '\0';
+    forget_peak();
+    int64_t before = memory("VmRSS:");
+    uint64_t start = now_ns();
+    way->save(state, order, path);
+    uint64_t time = now_ns() - start;
+    printf("%llu %lld\n", (unsigned long long)time, (long long)(memory("VmHWM:") - before));
+}
+
 static void work(const way *way, uint16_t port) {
-    char base[64], order[64];
+    char base[64], order[512];
     snprintf(base, sizeof base, "http://127.0.0.1:%u", port);
     void *state = way->open(base, port);
     struct rusage first = {0}, last;
@@ -112,6 +139,8 @@ static void work(const way *way, uint16_t port) {
             int64_t before = memory("VmRSS:");
             way->look(state, order + 5);
             printf("%lld\n", (long long)(memory("VmHWM:") - before));
+        } else if (strncmp(order, "save ", 5) == 0) {
+            save(way, state, order + 5);
         } else {
             char *rest;
             for (long left = strtol(order, &rest, 10); left > 0; left--)
@@ -139,6 +168,7 @@ static void work(const way *way, uint16_t port) {
 int main(int argc, char **argv) {
     static const way *const ways[] = {
         &way_imgtask,
+        &way_job,
         &way_raw,
 #ifndef NO_CURL
         &way_curl,
@@ -155,5 +185,5 @@ int main(int argc, char **argv) {
             return 0;
         }
     }
-    give_up("usage", "worker serve | worker imgtask|curl|raw PORT");
+    give_up("usage", "worker serve | worker imgtask|job|curl|raw PORT");
 }

@@ -15,11 +15,16 @@ use crate::error::Status;
 
 /// A POST uses no connection that was idle for longer: the server may be closing it at this moment.
 const YOUNG: Duration = Duration::from_secs(1);
+/// The input buffer while a long body comes: a system call costs less than what it brings.
+const WIDE_BYTES: usize = 64 * 1024;
 
 /// A plain socket.
 pub(super) struct Tcp {
     stream: Arc<TcpStream>,
     buffers: LazyBuffers,
+    /// Bytes of the input and of the output buffer of an idle connection.
+    usual: (usize, usize),
+    width: Width,
     read_limit: Limit,
     write_limit: Limit,
     idle_since: Instant,
@@ -32,6 +37,8 @@ impl Tcp {
         Tcp {
             stream: Arc::new(stream),
             buffers: LazyBuffers::new(input_bytes, output_bytes),
+            usual: (input_bytes, output_bytes),
+            width: Width::Usual,
             read_limit: Limit::default(),
             write_limit: Limit::default(),
             idle_since: Instant::now(),
@@ -78,6 +85,10 @@ impl Tcp {
             return Err(ended());
         }
         call.waiting |= call.setup == 0;
+        if self.width == Width::Full && self.buffers.input().is_empty() {
+            self.buffers = LazyBuffers::new(WIDE_BYTES.max(self.usual.0), self.usual.1);
+            self.width = Width::Wide;
+        }
         let mut since = None;
         let mut woke = false;
         loop {
@@ -91,6 +102,9 @@ impl Tcp {
             }
             let error = match (&*self.stream).read(input) {
                 Ok(n) => {
+                    if n == input.len() && self.width == Width::Usual {
+                        self.width = Width::Full;
+                    }
                     self.buffers.input_appended(n);
                     // A socket that was shut down reads as one that ended in peace.
                     if call.stop.is_stopped() {
@@ -137,12 +151,24 @@ impl Tcp {
     /// when the connection is taken.
     fn can_be_kept(&mut self, call: &Ongoing) -> bool {
         self.idle_since = Instant::now();
+        if self.width != Width::Usual && self.buffers.input().is_empty() {
+            (self.buffers, self.width) = (LazyBuffers::new(self.usual.0, self.usual.1), Width::Usual);
+        }
         self.broken.is_none() && self.buffers.input().is_empty() && !call.stop.is_stopped()
     }
 
     fn can_be_taken(&self, call: &Ongoing) -> bool {
         !call.fresh && (call.repeatable || self.idle_since.elapsed() <= YOUNG) && is_quiet(&self.stream)
     }
+}
+
+/// How much of a body the input buffer holds.
+#[derive(PartialEq, Eq)]
+enum Width {
+    Usual,
+    /// As usual, and one read filled it to the brim: more waits.
+    Full,
+    Wide,
 }
 
 impl fmt::Debug for Tcp {

@@ -10,9 +10,15 @@ use super::leftovers::{self, Leftovers};
 use crate::error::{Error, Result, Status};
 use crate::words;
 
+/// So many bytes go to the disk at a time while more arrive, so that little is left to wait for at the end.
+const EARLY_BYTES: u64 = 8 * 1024 * 1024;
+
 /// A file in the making: private, in the target's folder, gone when dropped.
 pub(crate) struct NewFile {
     temp: NamedTempFile,
+    written: u64,
+    /// How much of it is on its way to the disk.
+    early: u64,
     target: PathBuf,
     folder: PathBuf,
     replace: bool,
@@ -36,16 +42,23 @@ impl NewFile {
             .map_err(|error| failed("create", target, &error))?;
         // Where the file system has no locks, nobody takes it for a leftover either.
         let _ = leftovers::hold(temp.as_file());
-        Ok(NewFile { temp, target: target.to_path_buf(), folder, replace })
+        Ok(NewFile { temp, written: 0, early: 0, target: target.to_path_buf(), folder, replace })
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.temp.write_all(bytes).map_err(|error| failed("write", &self.target, &error))
+        self.temp.write_all(bytes).map_err(|error| failed("write", &self.target, &error))?;
+        self.written += bytes.len() as u64;
+        if self.written - self.early >= EARLY_BYTES {
+            start_to_sync(self.temp.as_file(), self.early, self.written);
+            self.early = self.written;
+        }
+        Ok(())
     }
 
     /// Forgets what was written.
     pub(crate) fn restart(&mut self) -> Result<()> {
         use std::io::Seek as _;
+        (self.written, self.early) = (0, 0);
         let file = self.temp.as_file_mut();
         file.set_len(0).and_then(|()| file.rewind()).map_err(|error| failed("write", &self.target, &error))
     }
@@ -143,6 +156,17 @@ fn set_usual_mode(_: &File) -> io::Result<()> {
     Ok(())
 }
 
+/// Has the system begin to write a part to the disk, and does not wait. What comes of it is seen when the file is synced.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn start_to_sync(file: &File, from: u64, to: u64) {
+    // Linux begins to write what is said to be of no more use, and keeps what is not written yet.
+    let len = std::num::NonZeroU64::new(to.saturating_sub(from));
+    let _ = rustix::fs::fadvise(file, from, len, rustix::fs::Advice::DontNeed);
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn start_to_sync(_: &File, _: u64, _: u64) {}
+
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
@@ -202,6 +226,25 @@ mod tests {
         file.write(b"second").expect("writes");
         file.finish().expect("finishes");
         assert_eq!(fs::read(&target).expect("reads"), b"second");
+    }
+
+    #[test]
+    fn a_file_that_goes_to_the_disk_early_is_whole_also_after_a_restart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("a.png");
+        let mut file = create(&target, true).expect("starts");
+        let piece: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[1]).collect();
+        for _ in 0..4 {
+            file.write(&piece).expect("writes");
+        }
+        assert!(file.early > EARLY_BYTES, "it has begun: {}", file.early);
+        file.restart().expect("restarts");
+        for _ in 0..7 {
+            file.write(&piece).expect("writes");
+        }
+        file.finish().expect("finishes");
+        let written = fs::read(&target).expect("reads");
+        assert!(written.len() == 7 * piece.len() && written.chunks(piece.len()).all(|part| part == piece));
     }
 
     #[test]
