@@ -10,15 +10,14 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use native::{has, lib_dir, root, run_ok, scratch};
+use native::host::{Chance, Host, SIGKILL, build, sha256};
+use native::{has, scratch};
 use serde_json::Value;
 
-const SIGKILL: i32 = 9;
 /// The sandbox takes a key that goes on after its own.
 const CANARY: &str = "-canary-7f3a91";
 /// What every request of the orders ends in.
@@ -76,8 +75,9 @@ fn nothing_is_sent_while_the_disk_is_full() {
 
 /// A shop, and what makes its disk slow or full.
 fn shop_with_a_disk(name: &str) -> Option<(Shop, PathBuf)> {
-    has("cc")
-        .then(|| (Shop::new(name, &["--speed", "1000", "--duration", "30"]), build("steps", &["-shared", "-fPIC"])))
+    has("cc").then(|| {
+        (Shop::new(name, &["--speed", "1000", "--duration", "30"]), build("crash/steps", &["-shared", "-fPIC"]))
+    })
 }
 
 fn kills_at_random_moments(kills: usize, orders: usize) {
@@ -115,7 +115,7 @@ fn kills_at_every_step(orders: usize, most: usize) {
         return;
     }
     let shop = Shop::new(&format!("steps-{orders}"), &["--speed", "1000", "--duration", "30"]);
-    let steps = build("steps", &["-shared", "-fPIC"]);
+    let steps = build("crash/steps", &["-shared", "-fPIC"]);
     let (mut delivered, mut unknown) = (0, 0);
     for step in 1..=most {
         shop.begin_again();
@@ -166,7 +166,7 @@ struct Shop {
 impl Shop {
     fn new(name: &str, sandbox: &[&str]) -> Shop {
         let shop = Shop {
-            program: build("orders", &[]),
+            program: build("crash/orders", &[]),
             folder: scratch().join(format!("{name}-{}", std::process::id())),
             sandbox: Sandbox::start(sandbox),
         };
@@ -192,7 +192,7 @@ impl Shop {
 
     /// Another program with the same journal.
     fn command_of(&self, name: &str, words: &[&str]) -> Command {
-        let mut command = self.with_service(&build(name, &[]));
+        let mut command = self.with_service(&build(&format!("crash/{name}"), &[]));
         command.args(words);
         command
     }
@@ -325,55 +325,6 @@ impl Book {
     }
 }
 
-/// One life of the program.
-struct Host {
-    process: Child,
-    resumed: mpsc::Receiver<bool>,
-}
-
-impl Host {
-    fn start(mut command: Command) -> Host {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = command.spawn().expect("the program starts");
-        let mut out = process.stdout.take().expect("it was asked for");
-        let (tell, resumed) = mpsc::channel();
-        thread::spawn(move || {
-            let _ = tell.send(out.read_exact(&mut [0]).is_ok());
-        });
-        Host { process, resumed }
-    }
-
-    fn wait_until_it_has_resumed(&self) {
-        // One that ended by itself is found out by whoever kills it.
-        self.resumed.recv_timeout(Duration::from_secs(60)).expect("it resumes in time");
-    }
-
-    fn kill(mut self) -> (ExitStatus, String) {
-        self.process.kill().expect("it is ours");
-        self.wait()
-    }
-
-    /// Waits for its end; kills it when the time is over.
-    fn end(mut self, limit: Duration) -> (ExitStatus, String) {
-        let started = Instant::now();
-        while self.process.try_wait().expect("a child can be waited for").is_none() {
-            if started.elapsed() > limit {
-                let (_, said) = self.kill();
-                panic!("not done after {limit:?}: {said}");
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
-        self.wait()
-    }
-
-    fn wait(&mut self) -> (ExitStatus, String) {
-        let mut said = String::new();
-        let mut err = self.process.stderr.take().expect("it was asked for");
-        err.read_to_string(&mut said).expect("reads");
-        (self.process.wait().expect("a child can be waited for"), said)
-    }
-}
-
 /// `imgtask sandbox`; ends with this process, which holds its stdin.
 struct Sandbox {
     process: Child,
@@ -424,47 +375,4 @@ impl Drop for Sandbox {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// Moments that can be had again: IMGTASK_TEST_SEED.
-struct Chance {
-    state: u64,
-}
-
-impl Chance {
-    fn new() -> Chance {
-        let given = std::env::var("IMGTASK_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64);
-        let seed = given.unwrap_or(now);
-        println!("IMGTASK_TEST_SEED={seed}");
-        Chance { state: seed }
-    }
-
-    /// Splitmix.
-    fn below(&mut self, most: u64) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % most
-    }
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A program of `tests/crash`; each test its own, for two that write the same file would run half of it.
-fn build(name: &str, words: &[&str]) -> PathBuf {
-    let by = thread::current().name().unwrap_or(name).replace("::", "-");
-    let source: PathBuf = root().join("tests/crash").join(name).with_extension("c");
-    let program: &Path = &scratch().join(format!("{name}-{by}"));
-    let mut command = Command::new("cc");
-    command.args(["-std=c11", "-D_GNU_SOURCE", "-g", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror"]);
-    command.args(words).arg("-I").arg(root().join("include")).arg(source).arg("-o").arg(program);
-    command.arg("-L").arg(lib_dir()).arg("-limgtask").arg(format!("-Wl,-rpath,{}", lib_dir().display()));
-    command.args(["-pthread", "-ldl"]);
-    run_ok(&mut command, Duration::from_secs(120));
-    program.to_path_buf()
 }

@@ -266,9 +266,19 @@ fn a_path_that_cannot_be_meant_is_refused_and_one_that_leads_nowhere_costs_nothi
     for odd in ["{name}.{ext}", "{id.png", "{id}}.png"] {
         assert_eq!(client.start(to(odd)).expect_err(odd).status(), Status::InvalidArgument);
     }
-    client.start(to("nowhere/{id}.{ext}")).expect("accepted");
-    let event = next(&client);
-    assert_eq!(event.status(), Status::File);
-    assert!(event.error.expect("why").message().contains("nothing was submitted"));
+    std::fs::create_dir(folder.path().join("folder")).expect("a folder");
+    std::fs::write(folder.path().join("kept"), b"kept").expect("writes");
+    for (path, words) in [
+        ("nowhere/{id}.{ext}", "does not exist"),
+        (&"x".repeat(300), "too long"),
+        ("folder", "is a folder"),
+        ("kept", "exists already"),
+    ] {
+        client.start(Job { replace: false, ..to(path) }).expect("accepted");
+        let event = next(&client);
+        assert_eq!(event.status(), Status::File);
+        let message = event.error.expect("why").message().to_owned();
+        assert!(message.contains("nothing was submitted") && message.contains(words), "{message}");
+    }
     assert!(server.asked().is_empty(), "nobody paid");
 }

@@ -48,8 +48,8 @@ step shipped 600 "${CARGO:-cargo}" test --quiet --features cli,header --test abi
 step memory 300 "${CARGO:-cargo}" test --quiet --features cli,header --lib -- --ignored --test-threads=1 a_body_of_14_megabytes a_million_objects
 # Fifty thousand tasks through `imgtask watch`, killed halfway: minutes, and both processors.
 step watch 900 "${CARGO:-cargo}" test --quiet --features cli,header --test watch -- --ignored fifty_thousand
-# A host that is killed 200 times at random moments, and at every step of several orders.
-step crash 900 "${CARGO:-cargo}" test --quiet --features cli,header --test crash -- --ignored --show-output
+# Hosts that are killed 200 times at random moments, and one at every step of several orders.
+step crash 900 "${CARGO:-cargo}" test --quiet --features cli,header --test crash --test files -- --ignored --show-output
 step python 600 env PYTHONPATH=bindings/python "${PYTHON:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python
 # Fifty thousand tasks through Python's `client.watch`, killed halfway.
 step thousands 900 env PYTHONPATH=bindings/python IMGTASK_MANY_TASKS=50000 "${PYTHON:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python -k many_tasks

@@ -13,6 +13,7 @@ use crate::api::{Leave, Look, seen_in};
 use crate::dialect::Outgoing;
 use crate::error::{Error, Result, Status};
 use crate::http::Stop;
+use crate::image::NewFile;
 use crate::journal::EntryId;
 use crate::log::{self, LogLevel};
 use crate::poll::{Answer, End};
@@ -63,7 +64,7 @@ impl Shared {
     }
 
     fn submit(&self, key: Key, outgoing: Option<Outgoing>, stop: &Arc<Stop>, leave: Leave) {
-        let entry = self.check_folder(key).and_then(|()| self.announce(key));
+        let entry = self.check_place(key).and_then(|()| self.announce(key));
         let result = match (outgoing, &entry) {
             (Some(outgoing), Ok(_)) => {
                 self.api.submit(&outgoing, stop, Instant::now() + self.api.setup.submit_timeout, leave)
@@ -123,14 +124,17 @@ impl Shared {
     }
 
     /// Nobody pays for an image that has no place to go.
-    fn check_folder(&self, key: Key) -> Result<()> {
-        let path = self.lock().slots.get(key).and_then(|slot| slot.rest.as_ref()?.path.clone());
-        match path.filter(|path| !path::has_folder(path)) {
-            Some(path) => {
-                let message = format!("nothing was submitted: the folder of {path:?} does not exist");
-                Err(Error::new(Status::File, message))
-            }
-            None => Ok(()),
+    fn check_place(&self, key: Key) -> Result<()> {
+        let wanted =
+            self.lock().slots.get(key).and_then(|slot| Some((slot.rest.as_ref()?.path.clone()?, slot.replace)));
+        let Some((path, replace)) = wanted else { return Ok(()) };
+        let refused = |why: &str| Err(Error::new(Status::File, format!("nothing was submitted: {why}")));
+        if !path::has_folder(&path) {
+            return refused(&format!("the folder of {path:?} does not exist"));
+        }
+        match NewFile::check(&path, replace) {
+            Err(error) if !path::is_filled_in(&path) => refused(error.message()),
+            _ => Ok(()),
         }
     }
 

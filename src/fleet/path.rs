@@ -24,6 +24,11 @@ pub(super) fn has_folder(path: &Path) -> bool {
     }
 }
 
+/// Whether something is filled in.
+pub(super) fn is_filled_in(path: &Path) -> bool {
+    path.to_string_lossy().contains('{')
+}
+
 /// Fills `{id}`, `{index}` and `{ext}` in. A path that is not UTF-8 is taken as it is.
 pub(super) fn fill(path: &Path, id: &str, index: usize, extension: &str) -> PathBuf {
     let Some(text) = path.to_str().filter(|text| text.contains('{')) else { return path.to_path_buf() };

@@ -28,7 +28,7 @@ impl NewFile {
     /// Starts a file that will be `target`. `replace` allows an existing file (or link, never written through) to go.
     /// What killed programs left in its folder goes first.
     pub(crate) fn create(target: &Path, replace: bool, leftovers: &Leftovers) -> Result<NewFile> {
-        check(target, replace)?;
+        NewFile::check(target, replace)?;
         let folder = match target.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
             _ => PathBuf::from("."),
@@ -45,8 +45,25 @@ impl NewFile {
         Ok(NewFile { temp, written: 0, early: 0, target: target.to_path_buf(), folder, replace })
     }
 
+    /// Refuses a name that is none, or that belongs to what must stay.
+    pub(crate) fn check(target: &Path, replace: bool) -> Result<()> {
+        let ends_as_folder = target.to_string_lossy().ends_with(std::path::is_separator);
+        if target.file_name().is_none() || ends_as_folder {
+            return Err(Error::invalid(format!("the path {target:?} names no file")));
+        }
+        let is = |what: &str| Err(Error::new(Status::File, format!("{target:?} is {what}")));
+        match fs::symlink_metadata(target) {
+            Ok(found) if found.is_dir() => is("a folder"),
+            Ok(found) if !found.is_file() && !found.is_symlink() => is("a device or pipe, not a file"),
+            Ok(_) if !replace => Err(exists(target)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("create", target, &error)),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.temp.write_all(bytes).map_err(|error| failed("write", &self.target, &error))?;
+        // The file itself: the error of the other has no number.
+        self.temp.as_file_mut().write_all(bytes).map_err(|error| failed("write", &self.target, &error))?;
         self.written += bytes.len() as u64;
         if self.written - self.early >= EARLY_BYTES {
             start_to_sync(self.temp.as_file(), self.early, self.written);
@@ -66,7 +83,7 @@ impl NewFile {
     /// Gives it another final name, in the same folder: the image's type may be part of it. Whether a file that is there may go
     /// is asked at the end.
     pub(crate) fn name(&mut self, target: &Path, replace: bool) -> Result<()> {
-        check(target, true)?;
+        NewFile::check(target, true)?;
         self.target = target.to_path_buf();
         self.replace = replace;
         Ok(())
@@ -113,22 +130,6 @@ fn same_bytes(one: &Path, other: &Path) -> io::Result<bool> {
         one.consume(length);
         other.consume(length);
     }
-}
-
-/// Refuses a name that is none, or that belongs to what must stay.
-fn check(target: &Path, replace: bool) -> Result<()> {
-    let ends_as_folder = target.to_string_lossy().ends_with(std::path::is_separator);
-    if target.file_name().is_none() || ends_as_folder {
-        return Err(Error::invalid(format!("the path {target:?} names no file")));
-    }
-    let is = |what: &str| Err(Error::new(Status::File, format!("{target:?} is {what}")));
-    match fs::symlink_metadata(target) {
-        Ok(_) if !replace => return Err(exists(target)),
-        Ok(found) if found.is_dir() => return is("a folder"),
-        Ok(found) if !found.is_file() && !found.is_symlink() => return is("a device or pipe, not a file"),
-        _ => {}
-    }
-    Ok(())
 }
 
 fn exists(target: &Path) -> Error {

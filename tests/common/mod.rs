@@ -34,6 +34,8 @@ pub enum Answer {
     Raw(Vec<u8>),
     /// These bytes, then the end of the connection.
     Last(Vec<u8>),
+    /// These bytes, so many at a time with a pause between.
+    Drip(Vec<u8>, usize, Duration),
     /// Nothing, for as long as the peer stays.
     Silence,
     /// The connection ends without a byte.
@@ -177,6 +179,15 @@ fn serve(stream: TcpStream, asked: &Mutex<Vec<Asked>>, handler: &Handler) -> Opt
                 let _ = writer.write_all(&bytes);
                 let _ = writer.shutdown(Shutdown::Both);
                 return None;
+            }
+            Answer::Drip(bytes, at_a_time, pause) => {
+                for piece in bytes.chunks(at_a_time) {
+                    if writer.write_all(piece).is_err() {
+                        return None;
+                    }
+                    thread::sleep(pause);
+                }
+                continue;
             }
             Answer::Silence => {
                 let _ = reader.read(&mut [0]);

@@ -1,15 +1,23 @@
-/* Loaded before a program: makes the disk slow or full, or ends the program at one of the steps in which it asks the system to write to
- * a file or to talk to a peer.
+/* Loaded before a program: makes the disk slow, full or broken, or ends the program at one of the steps in which it asks the system to
+ * write to a file or to talk to a peer.
  *
  *     STEPS_KILL_AT=n   SIGKILL instead of the n-th step, from 1
  *     STEPS_SYNC_MS=n   every wait for the disk lasts so long
- *     STEPS_FULL=path   no byte fits on the disk while there is a file of this name */
+ *     STEPS_FULL=path   no byte fits on the disk while there is a file of this name
+ *     STEPS_FAIL=call:n:error:path   this call fails from the n-th on with this errno, while there is a file of this name; only for the
+ *                       parts of images: open, write (the n-th takes half of its bytes), fchmod, fsync, close, and folder, which is
+ *                       the fsync of one */
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -30,6 +38,45 @@ static int is_full(void)
         return 0;
     errno = ENOSPC;
     return 1;
+}
+
+/* Whether a call of a part is to fail; `nth` counts those while it is to. */
+static int fails(const char *call, int *nth)
+{
+    static atomic_int done;
+    const char *what = getenv("STEPS_FAIL");
+    char wanted[16], path[1000];
+    int from, error;
+    if (what == NULL || sscanf(what, "%15[^:]:%d:%d:%999s", wanted, &from, &error, path) != 4)
+        return 0;
+    if (strcmp(wanted, call) != 0 || access(path, F_OK) != 0)
+        return 0;
+    *nth = atomic_fetch_add(&done, 1) + 1 - from;
+    if (*nth < 0)
+        return 0;
+    errno = error;
+    return 1;
+}
+
+/* The same of a descriptor, whose file has to be a part. */
+static int fails_for(const char *call, int file, int *nth)
+{
+    char link[64], name[1000];
+    ssize_t length;
+    if (getenv("STEPS_FAIL") == NULL)
+        return 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    length = readlink(link, name, sizeof name - 1);
+    if (length < 0)
+        return 0;
+    name[length] = 0;
+    return strstr(name, "/.imgtask-") != NULL && fails(call, nth);
+}
+
+static int is_folder(int file)
+{
+    struct stat found;
+    return fstat(file, &found) == 0 && S_ISDIR(found.st_mode);
 }
 
 static void slow_down(void)
@@ -66,8 +113,11 @@ typedef int fsync_fn(int);
 int fsync(int file)
 {
     NEXT(fsync);
+    int nth;
     step();
     slow_down();
+    if (is_folder(file) ? fails("folder", &nth) : fails_for("fsync", file, &nth))
+        return -1;
     return next(file);
 }
 
@@ -115,6 +165,45 @@ typedef ssize_t write_fn(int, const void *, size_t);
 ssize_t write(int file, const void *bytes, size_t count)
 {
     NEXT(write);
+    int nth;
     step();
+    if (fails_for("write", file, &nth)) {
+        if (nth == 0 && count > 1)
+            return next(file, bytes, count / 2);
+        return -1;
+    }
     return next(file, bytes, count);
+}
+
+typedef int open64_fn(const char *, int, ...);
+int open64(const char *path, int flags, ...)
+{
+    NEXT(open64);
+    int nth;
+    va_list rest;
+    mode_t mode;
+    va_start(rest, flags);
+    mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(rest, mode_t) : 0;
+    va_end(rest);
+    return strstr(path, "/.imgtask-") != NULL && fails("open", &nth) ? -1 : next(path, flags, mode);
+}
+
+typedef int fchmod_fn(int, mode_t);
+int fchmod(int file, mode_t mode)
+{
+    NEXT(fchmod);
+    int nth;
+    return fails_for("fchmod", file, &nth) ? -1 : next(file, mode);
+}
+
+/* The descriptor is gone whatever close says. */
+typedef int close_fn(int);
+int close(int file)
+{
+    NEXT(close);
+    int nth, failed = fails_for("close", file, &nth), error = errno, result = next(file);
+    if (!failed)
+        return result;
+    errno = error;
+    return -1;
 }

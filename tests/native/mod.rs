@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // Each test program uses a part of it.
 
+pub(crate) mod host;
+
 use std::env;
 use std::fs;
 use std::io::Read;
