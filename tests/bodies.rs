@@ -24,7 +24,7 @@ fn save(client: &Client, server: &Server) -> Result<(SavedPicture, Vec<u8>), Err
         fs::read_dir(folder.path()).expect("reads").map(|e| e.expect("an entry").path()).collect();
     match saved {
         Ok(saved) => {
-            assert_eq!(names, [path.clone()]);
+            assert_eq!(names, std::slice::from_ref(&path));
             Ok((saved, fs::read(path).expect("reads")))
         }
         Err(error) => {
@@ -150,13 +150,13 @@ fn an_image_that_the_service_itself_cut_is_refused_wherever_it_was_cut() {
 
 #[test]
 fn the_size_limit_is_exact_however_the_end_is_told() {
-    let framings: [(&str, fn() -> Vec<u8>); 3] = [
-        ("by a length", || with_length("69", PNG)),
-        ("by chunks", || in_chunks(&chunked(PNG))),
-        ("by the connection", || until_close(PNG)),
+    let framings = [
+        ("by a length", with_length("69", PNG)),
+        ("by chunks", in_chunks(&chunked(PNG))),
+        ("by the connection", until_close(PNG)),
     ];
     for (name, answer) in framings {
-        let server = Server::start(move |_, _| Answer::Last(answer()));
+        let server = Server::start(move |_, _| Answer::Last(answer.clone()));
         let limited = |max_image_bytes| {
             let options = Options { max_image_bytes, ..options("dimilinks", &server) };
             save(&Client::create(&options).expect("a client"), &server)

@@ -36,6 +36,7 @@ missing=()
 for tool in valgrind luajit clang c++ love Xvfb pkg-config; do
   command -v "$tool" >/dev/null || missing+=("$tool")
 done
+unshare --map-root-user --net --mount true 2>/dev/null && command -v ip >/dev/null || missing+=("network namespaces")
 pkg-config --exists sdl2 SDL2_image 2>/dev/null || missing+=(SDL2)
 [ ${#missing[@]} -eq 0 ] || echo "  left out, not installed: ${#missing[@]} (${missing[*]})"
 
@@ -43,6 +44,8 @@ export IMGTASK_LIB_DIR=$PWD/build/lib IMGTASK_LIBRARY=$PWD/build/lib/libimgtask.
 step rust 1500 "${CARGO:-cargo}" test --quiet --no-fail-fast --features cli,header -- --show-output
 # What a feature that is off answers.
 step lean 600 "${CARGO:-cargo}" test --quiet --lib --test lean -- journal::off a_build_without
+# The patience that a gateway needs which fetches an image itself.
+step patience 120 "${CARGO:-cargo}" test --quiet --features cli,header --test bodies -- --ignored twenty_seconds
 step shipped 600 "${CARGO:-cargo}" test --quiet --features cli,header --test abi -- --ignored shipped
 # What reading costs in memory is told by the whole process: one test at a time, and no other.
 step memory 300 "${CARGO:-cargo}" test --quiet --features cli,header --lib -- --ignored --test-threads=1 a_body_of_14_megabytes a_million_objects
@@ -58,10 +61,11 @@ step thousands 900 env PYTHONPATH=bindings/python IMGTASK_MANY_TASKS=50000 "${PY
 step hosts 600 "${CARGO:-cargo}" test --quiet --features cli,header --test hosts -- --ignored --show-output --test-threads=3
 sed -n 's/^\([a-z0-9-]*: [0-9]* frames in .*\)/    \1/p' "$log/hosts"
 
-# The keys that tests and sandbox use, and the queries of signed links: in no output of any test, also of those that pass.
+# The keys that tests and sandbox use, and the queries of signed links: in no output of any test, also of those that pass. Some
+# print for it what errors, events, the log, the command and Python's exceptions say of every download that fails (`secrets`).
 leaks() {
-  local secret='sk-[A-Za-z]*-(sandbox|[0-9a-f]{4,})|canary[-_0-9]|[?&](sig|exp)=[0-9A-Za-z%]'
-  for known in 'Bearer sk-dimilinks-sandbox' 'sk-CANARY-7f3a' '/p/img/a/0?exp=1&sig=0f'; do
+  local secret='sk-[A-Za-z]*-(sandbox|[0-9a-f]{4,})|canary[-_0-9]|canarysig|[?&](sig|exp)=[0-9A-Za-z%]'
+  for known in 'Bearer sk-dimilinks-sandbox' 'sk-CANARY-7f3a' '/p/img/a/0?exp=1&sig=0f' '(CANARYSIG)'; do
     grep -qiE "$secret" <<<"$known" || { echo "the search finds nothing"; return 1; }
   done
   ! grep -aiEn "$secret" "$@"

@@ -2,6 +2,7 @@
 
 import os
 import time
+import traceback
 import unittest.mock
 from typing import Any, List, Tuple
 
@@ -170,3 +171,37 @@ class Secrets(WithSandbox):
             client.download(expired)
         said += [str(caught.exception), repr(caught.exception), repr(vars(caught.exception))]
         self.assertNotIn("sig=", "\n".join(said))
+
+    def test_no_download_that_fails_tells_a_secret_in_exceptions_events_or_log(self) -> None:
+        said: List[str] = []
+        client = self.client(
+            log=lambda level, line: said.append(line), log_level=4, stall_timeout=0.2, max_workers=64, wait_timeout=60
+        )
+        faults = (
+            "image.http-400 image.http-401 image.http-403 image.http-404 image.html image.empty image.no-content "
+            "image.redirect image.redirect-loop image-html image-garbage image-empty image-half image.length-short "
+            "image.length:-1 image.huge-header image.many-headers image.gzip-lie image.gzip expired "
+            "image.redirect-to:http://u:p@127.0.0.1/?sig=1 address:https://u:p@127.0.0.1/x.png?sig=1 "
+            # Tried five times, four at a time.
+            "image.http-500 image.silent image.reset image.cut"
+        ).split()
+        for number, fault in enumerate(faults):
+            client.start(prompt=f"a cat [{fault}]", goal="bytes", label=str(number))
+        ended = []
+        for event in client.events(60):
+            error = event.error
+            said += [repr(event), str(event), repr(event.task), repr(error), str(error)]
+            if error is not None:
+                said += [repr(vars(error)), *traceback.format_exception(type(error), error, error.__traceback__)]
+                ended.append(faults[int(event.label)])
+        for fault in ("image-html", "expired"):
+            task = client.wait(client.submit(prompt=f"a cat [{fault}]"), timeout=20)
+            try:
+                client.download(task)
+            except imgtask.Error:
+                said.append(traceback.format_exc())
+        told = "\n".join(said)
+        print(told)
+        self.assertEqual(sorted(ended), sorted(faults))
+        self.assertNotIn("sig=", told)
+        self.assertNotIn(self.sandbox.key("dimilinks"), told)
