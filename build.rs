@@ -1,4 +1,4 @@
-//! Linker arguments of the shared library; with the feature `header`, the C header and its symbol list in `OUT_DIR`.
+//! Linker arguments of the shared library; the built-in dialects in `OUT_DIR`; with the feature `header`, the C header and its symbol list in `OUT_DIR`.
 
 use std::env;
 
@@ -19,8 +19,66 @@ fn main() {
             println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
         }
     }
+    builtin::write();
     #[cfg(feature = "header")]
     header::write();
+}
+
+/// `src/dialect/builtin/*.json` as one Rust constant.
+mod builtin {
+    use std::env;
+    use std::fs;
+    use std::path::PathBuf;
+
+    const FOLDER: &str = "src/dialect/builtin";
+    /// The documented services, before all others.
+    const FIRST: [&str; 3] = ["dimilinks", "dimilinks-legacy", "lemondata"];
+    /// Members that only people read.
+    const FOR_READERS: [&str; 2] = ["sources", "notes"];
+
+    pub(super) fn write() {
+        println!("cargo:rerun-if-changed={FOLDER}");
+        let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+        let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+        let entries = fs::read_dir(root.join(FOLDER)).unwrap_or_else(|error| panic!("{FOLDER}: {error}"));
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.expect("a readable entry").path())
+            .map(|path| path.file_stem().expect("a file").to_string_lossy().into_owned())
+            .collect();
+        let rank = |name: &String| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len());
+        names.sort_by(|a, b| (rank(a), a).cmp(&(rank(b), b)));
+        // Who writes dialects is shown the documents as they were written.
+        let whole = env::var_os("CARGO_FEATURE_DIALECT_TOOLS").is_some();
+        let documents = names.iter().map(|name| {
+            let path = format!("{FOLDER}/{name}.json");
+            println!("cargo:rerun-if-changed={path}");
+            let text = fs::read_to_string(root.join(&path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+            format!("    ({name:?}, {:?}),\n", if whole { text } else { without_readers_part(&text) })
+        });
+        let documents: String = documents.collect();
+        let constant = format!("pub(super) const DOCUMENTS: [(&str, &str); {}] = [\n{documents}];\n", names.len());
+        fs::write(out.join("builtin.rs"), constant).expect("OUT_DIR is writable");
+    }
+
+    /// The document on one line, without the members that only people read. These are lists of texts.
+    fn without_readers_part(json: &str) -> String {
+        let mut text = String::new();
+        let (mut in_text, mut escaped) = (false, false);
+        for c in json.chars() {
+            if in_text || !c.is_ascii_whitespace() {
+                text.push(c);
+            }
+            in_text = in_text ^ (c == '"' && !escaped);
+            escaped = in_text && c == '\\' && !escaped;
+        }
+        for member in FOR_READERS {
+            // Inside a text the quotes would have a backslash before them.
+            let Some(start) = text.find(&format!(",\"{member}\":[")) else { continue };
+            let end = text[start..].find("\"],").expect("a list of texts, and not the last member");
+            text.replace_range(start..start + end + 2, "");
+        }
+        text
+    }
 }
 
 #[cfg(feature = "header")]

@@ -83,7 +83,7 @@ pub struct Client {
 /// The built-in providers, the three documented ones first.
 pub fn providers() -> &'static [ProviderInfo] {
     static PROVIDERS: LazyLock<Vec<ProviderInfo>> =
-        LazyLock::new(|| Dialect::builtins().iter().map(|dialect| ProviderInfo::of(dialect)).collect());
+        LazyLock::new(|| Dialect::builtins().map(|dialect| ProviderInfo::of(dialect)).collect());
     &PROVIDERS
 }
 

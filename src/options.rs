@@ -241,8 +241,7 @@ fn shown(name: &str) -> String {
 }
 
 fn names() -> String {
-    let names: Vec<&str> = Dialect::builtins().iter().map(|dialect| &*dialect.profile().name).collect();
-    names.join(", ")
+    Dialect::builtin_names().collect::<Vec<_>>().join(", ")
 }
 
 fn base_url(options: &Options, dialect: &Dialect) -> Result<Url> {

@@ -136,6 +136,20 @@ pub struct Image {
 }
 
 impl Image {
+    /// An image of which nothing but its address is known.
+    pub(crate) fn at(url: String) -> Image {
+        Image {
+            link: Link::Url(url),
+            source_index: 0,
+            file_id: String::new(),
+            revised_prompt: String::new(),
+            expires_at: 0,
+            width: 0,
+            height: 0,
+            byte_size: 0,
+        }
+    }
+
     /// The image's absolute address, "" when it is inline.
     pub fn url(&self) -> &str {
         match &self.link {

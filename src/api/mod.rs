@@ -4,6 +4,7 @@
 //! - [`entrance`]: the gate with real time. [`calls`]: the blocking calls in flight.
 //! - [`outcome`]: what a look says to the policy, and how waits and jobs end.
 //! - [`reference`]: what a task reference names. [`submits`]: the client's own submits.
+//! - [`result`]: the second answer of a look, where a service keeps the images apart from the status.
 //! - [`retrieval`]: an image of a task becomes bytes, its link renewed once.
 
 mod calls;
@@ -12,6 +13,7 @@ mod exchange;
 mod outcome;
 mod reference;
 mod refusal;
+mod result;
 mod retrieval;
 mod submits;
 
@@ -29,7 +31,7 @@ use crate::http::{Call, Http, Stop};
 use crate::image::{self, Leftovers};
 use crate::log::{Log, LogLevel};
 use crate::options::Setup;
-use crate::task::{Link, State, Task};
+use crate::task::{Image, Link, State, Task};
 use crate::words::{one_line, without_secrets};
 
 pub(crate) use self::entrance::{Kept, Leave};
@@ -135,10 +137,18 @@ impl Api {
         Ok(target)
     }
 
-    /// The header that image links on the API's own origin want, where they want one.
-    pub(crate) fn image_auth<'a>(&'a self, key: &'a Key) -> Option<(&'a str, &'a str)> {
+    /// The header that an image of the task on the API's own origin wants, where it wants one.
+    pub(crate) fn image_auth<'a>(&'a self, key: &'a Key, task: &Task, url: &str) -> Option<(&'a str, &'a str)> {
         let profile = self.dialect().profile();
-        (profile.read.images.auth == ImageAuth::SameOrigin).then_some((&*profile.auth.header, key.header.as_str()))
+        let wants_it = profile.read.images.auth == ImageAuth::SameOrigin
+            || self.content_url(&task.id).is_some_and(|content| content == url);
+        wants_it.then_some((&*profile.auth.header, key.header.as_str()))
+    }
+
+    /// Where the bytes of a finished task are that names no image, for tasks that have any.
+    fn content_url(&self, id: &str) -> Option<String> {
+        let path = self.dialect().content(id)?;
+        Some(self.base.url(&path).ok()?.as_str().to_owned())
     }
 
     /// One look at a task.
@@ -146,7 +156,12 @@ impl Api {
         let call = Call { stop: stop.clone(), deadline, stall: self.setup.look_stall, stall_before_answer: true };
         let answer = self.look_answer(target, &call, leave).map_err(|error| error.with_task_id(&target.id))?;
         let hint = answer.retry_after;
-        let reading = self.read_task(answer, target)?;
+        let mut reading = self.read_task(answer, target)?;
+        if !reading.result.is_empty() {
+            // Not every address shows the id.
+            let id = if target.id.is_empty() { reading.task.id.clone() } else { target.id.clone() };
+            self.take_result(&mut reading, target, &call).map_err(|error| error.with_task_id(&id))?;
+        }
         let hint = longer(reading.wait_hint, hint);
         if reading.unknown_word {
             self.tell_unknown_word(&reading.task.provider_status, target);
@@ -222,6 +237,10 @@ impl Api {
             self.exchange(&outgoing, &url, &call, leave).map_err(|failed| failed.error.with_task_id(&target.id))?;
         if self.dialect().meaning(answer.status) != Meaning::Ok {
             return Err(self.refused(&answer, Some(target)).with_task_id(&target.id));
+        }
+        if answer.body.trim_ascii().is_empty() {
+            // Accepted, and nothing said.
+            return Ok(Task::unseen(&target.id, target.reference()));
         }
         Ok(self.finish(self.read_task(answer, target)?, target))
     }
@@ -339,6 +358,9 @@ impl Api {
             }
             // The id that was asked for is the one that works.
             task.id.clone_from(&target.id);
+        }
+        if task.state == State::Succeeded && task.images.is_empty() {
+            task.images.extend(self.content_url(&task.id).map(Image::at));
         }
         if !task.poll_ref.is_empty() {
             match self.base.target(self.dialect(), &task.poll_ref) {

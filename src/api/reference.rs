@@ -100,12 +100,33 @@ impl Base {
             dialect.check_id(&id)?;
             return Ok(Target { id, place: Place::Path(path.to_owned()) });
         }
-        let other = Dialect::builtins().iter().find(|other| self.match_path(other, path).is_some());
-        let own = &dialect.profile().title;
+        // Two dialects of one service share its key.
+        let (own, key) = (&dialect.profile().title, &dialect.profile().key_variable);
+        let mut others = Dialect::builtins().filter(|other| other.profile().key_variable == *key);
+        let other = others.find(|other| self.match_path(other, path).is_some());
         Err(Error::invalid(match other {
             Some(other) => format!("the path is not one of {own}: use provider {}", &*other.profile().name),
             None => format!("the path is not one of {own}'s poll paths"),
         }))
+    }
+
+    /// The address of an answer that the service named, if the key may go there.
+    pub(crate) fn address(&self, dialect: &Dialect, named: &str) -> Result<Url> {
+        check_path(named)?;
+        if named.starts_with('/') && !named.starts_with("//") {
+            return self.url.with_path_and_query(named).map_err(unusable);
+        }
+        self.own_address(dialect, named)
+    }
+
+    fn own_address(&self, dialect: &Dialect, address: &str) -> Result<Url> {
+        let url = Url::parse(address)
+            .map_err(|reason| Error::invalid(format!("the task reference is no address: {reason}")))?;
+        if url.origin() != self.url.origin() && !allowed_host(dialect, &url) {
+            let message = format!("the task reference is not on {}, and the key goes nowhere else", self.url.origin());
+            return Err(Error::invalid(message));
+        }
+        Ok(url)
     }
 
     /// The id in a path of the dialect, with or without the base's own path before it.
@@ -118,13 +139,8 @@ impl Base {
     }
 
     fn address_target(&self, dialect: &Dialect, address: &str) -> Result<Target> {
-        let url = Url::parse(address)
-            .map_err(|reason| Error::invalid(format!("the task reference is no address: {reason}")))?;
+        let url = self.own_address(dialect, address)?;
         check_path(address)?;
-        if url.origin() != self.url.origin() && !allowed_host(dialect, &url) {
-            let message = format!("the task reference is not on {}, and the key goes nowhere else", self.url.origin());
-            return Err(Error::invalid(message));
-        }
         let id = self.match_path(dialect, url.path_and_query()).unwrap_or_default();
         Ok(Target { id, place: Place::Address(url) })
     }

@@ -119,7 +119,7 @@ impl Api {
             rebase: self.dialect().profile().read.images.rebase.as_deref(),
             requests: &self.counters.requests,
             bytes_received: &self.counters.bytes_received,
-            auth: self.image_auth(&key),
+            auth: self.image_auth(&key, task, image.url()),
         };
         let mut refused = None;
         if *renewed || !self.expires_soon(image) {

@@ -2,6 +2,7 @@
 //!
 //! A dialect is one JSON document (`profile.rs` is its schema), compiled once; no I/O, no clock.
 
+mod builtin;
 #[cfg(any(test, feature = "dialect-tools"))]
 mod describe;
 mod document;
@@ -24,8 +25,6 @@ mod trie;
 mod value;
 mod vocabulary;
 
-use std::sync::{Arc, LazyLock};
-
 use serde_json::Value;
 
 use crate::error::Result;
@@ -39,13 +38,6 @@ pub(crate) use reading::Reading;
 #[cfg(test)]
 pub(crate) use refusal::status_of;
 pub(crate) use request::Outgoing;
-
-/// The documents that come with the library, those of the documented services first.
-const DOCUMENTS: &[&str] = &[
-    include_str!("builtin/dimilinks.json"),
-    include_str!("builtin/dimilinks-legacy.json"),
-    include_str!("builtin/lemondata.json"),
-];
 
 /// How one service speaks.
 #[derive(Debug)]
@@ -89,21 +81,6 @@ impl Dialect {
             envelope_values: read.envelope_ok.iter().flat_map(|envelope| envelope.values.iter().map(plain)).collect(),
             profile,
         })
-    }
-
-    /// The dialects that come with the library, the documented services first.
-    pub(crate) fn builtins() -> &'static [Arc<Dialect>] {
-        static BUILTINS: LazyLock<Vec<Arc<Dialect>>> = LazyLock::new(|| {
-            let parse =
-                |json: &&str| Arc::new(Dialect::parse(json).expect("our own documents are parsed by the tests"));
-            DOCUMENTS.iter().map(parse).collect()
-        });
-        &BUILTINS
-    }
-
-    /// The built-in dialect of that name.
-    pub(crate) fn builtin(name: &str) -> Option<Arc<Dialect>> {
-        Dialect::builtins().iter().find(|dialect| &*dialect.profile.name == name).cloned()
     }
 
     /// The document.

@@ -32,6 +32,7 @@ pub(super) enum Field {
     Follow,
     CancelledIf,
     FailedIf,
+    Result,
     JsonString,
     Envelope,
 }
@@ -50,7 +51,7 @@ pub(super) enum ImageField {
 }
 
 /// Every field with its pointers, in the order of the fields.
-pub(super) fn task_fields(profile: &Profile) -> [(Field, &[Pointer]); 19] {
+pub(super) fn task_fields(profile: &Profile) -> [(Field, &[Pointer]); 20] {
     let read = &profile.read;
     [
         (Field::Id, &read.id),
@@ -70,6 +71,7 @@ pub(super) fn task_fields(profile: &Profile) -> [(Field, &[Pointer]); 19] {
         (Field::Follow, &profile.poll.follow),
         (Field::CancelledIf, &read.cancelled_if),
         (Field::FailedIf, &read.failed_if),
+        (Field::Result, &read.result_get),
         (Field::JsonString, &read.images.json_string),
         (Field::Envelope, read.envelope_ok.as_ref().map_or(&[], |envelope| &envelope.pointer)),
     ]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Dialect;
 use super::plan::{Field, View};
+use super::reader::Unreadable;
 use super::refusal::status_of;
 use super::value::Value;
 use super::vocabulary::{ACTIONS, STATES, look_up};
@@ -20,6 +21,8 @@ pub(crate) struct Reading {
     pub unknown_word: bool,
     /// How long the body asks to wait.
     pub wait_hint: Option<Duration>,
+    /// Where the answer with the images is, "" when this is the one.
+    pub result: String,
     /// Whether the dialect says where images are, so that a success without one is a fault.
     pub names_images: bool,
 }
@@ -51,14 +54,40 @@ impl Dialect {
     fn read(&self, mut body: String, question: Question) -> Result<Reading> {
         let mut reading = match self.plan.read(&body) {
             Ok(view) => self.task(&view, &body, question)?,
-            Err(why) => {
-                return Err(Error::new(Status::BadResponse, format!("the service's answer cannot be read: {why}")));
-            }
+            Err(why) => return Err(unreadable(why)),
         };
         // Room for the NUL that `Json` puts behind it, so that the body is not copied into twice its size.
         body.reserve_exact(1);
         reading.task.json = Json::new(body);
         Ok(reading)
+    }
+
+    /// Reads the answer that `reading` said the images are in.
+    ///
+    /// # Errors
+    /// `BadResponse` for a body that is no JSON object.
+    pub(crate) fn read_result(&self, reading: &mut Reading, mut body: String) -> Result<()> {
+        let task = &mut reading.task;
+        let view = self.plan.read(&body).map_err(unreadable)?;
+        task.images = view.images(&body);
+        if task.revised_prompt.is_empty() {
+            task.revised_prompt = revised_prompt(&view, &task.images);
+        }
+        body.reserve_exact(1);
+        // Inline images are in this body.
+        task.json = Json::new(body);
+        Ok(())
+    }
+
+    /// The service refused to give the answer with the images: that is how it says that the task failed.
+    pub(crate) fn read_failed_result(&self, reading: &mut Reading, body: &[u8]) {
+        let refusal = self.read_refusal(body);
+        let known = self.known_action(&refusal.code, &refusal.kind, "");
+        let message = if refusal.message.is_empty() { NO_REASON.to_owned() } else { refusal.message };
+        let action = known.unwrap_or(FailureAction::ChangeRequest);
+        reading.task.failure = Some(Failure { code: refusal.code, kind: refusal.kind, message, action });
+        reading.task.state = State::Failed;
+        reading.task.progress = -1;
     }
 
     fn task(&self, view: &View<'_, '_>, body: &str, question: Question) -> Result<Reading> {
@@ -86,6 +115,14 @@ impl Dialect {
         }
 
         let images = if state == State::Succeeded { view.images(body) } else { Vec::new() };
+        let result = match state {
+            State::Succeeded if images.is_empty() => text(view.value_or_outer(Field::Result)),
+            _ => String::new(),
+        };
+        if question == Question::Submit && !result.is_empty() {
+            // The images take one more request, which is a look's to make.
+            state = State::Running;
+        }
         let status = status.map_or_else(String::new, |word| word.into_owned());
         let failure = (state.is_final() && state != State::Succeeded).then(|| self.failure(view, &status));
         let mut task = Task::unseen(id, follow);
@@ -102,6 +139,7 @@ impl Dialect {
         Ok(Reading {
             unknown_word: known == Some(None),
             wait_hint: seconds(view.value_or_outer(Field::WaitHint)),
+            result,
             names_images: self.plan.names_images(),
             task,
         })
@@ -150,16 +188,25 @@ impl Dialect {
         }
         let action = self.action_for(&code, &kind, status);
         if message.trim().is_empty() {
-            message = "the service gave no reason".to_owned();
+            message = NO_REASON.to_owned();
         }
         Failure { code, kind, message, action }
     }
 
     /// What helps, by the code, else by the class of error, else by the status word.
     pub(crate) fn action_for(&self, code: &str, kind: &str, status: &str) -> FailureAction {
-        let known = [code, kind, status].into_iter().find_map(|word| look_up(&self.actions, ACTIONS, word));
-        known.unwrap_or(FailureAction::Resubmit)
+        self.known_action(code, kind, status).unwrap_or(FailureAction::Resubmit)
     }
+
+    fn known_action(&self, code: &str, kind: &str, status: &str) -> Option<FailureAction> {
+        [code, kind, status].into_iter().find_map(|word| look_up(&self.actions, ACTIONS, word))
+    }
+}
+
+const NO_REASON: &str = "the service gave no reason";
+
+fn unreadable(why: Unreadable) -> Error {
+    Error::new(Status::BadResponse, format!("the service's answer cannot be read: {why}"))
 }
 
 /// The text as it is, "" for none.

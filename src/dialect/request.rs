@@ -97,6 +97,18 @@ impl Dialect {
         self.profile.poll.paths.len()
     }
 
+    /// The request for an answer at an address that the service gave.
+    pub(crate) fn get(&self) -> Outgoing {
+        Outgoing { method: Verb::Get, path: String::new(), headers: self.headers(None, false), body: None }
+    }
+
+    /// The path of a finished task's bytes, where the service keeps them apart; `None` for other tasks.
+    pub(crate) fn content(&self, id: &str) -> Option<String> {
+        let content = self.profile.content.as_ref()?;
+        let has_some = !id.is_empty() && id.starts_with(&content.id_prefix);
+        has_some.then(|| with_id(&content.path, id))
+    }
+
     /// The request that cancels a task; `None` where the service has none.
     pub(crate) fn cancel(&self, id: &str) -> Option<Outgoing> {
         let cancel = self.profile.cancel.as_ref()?;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::describe::{self, Described};
-use super::{DOCUMENTS, Dialect, Meaning, trace};
+use super::{Dialect, Meaning, trace};
 use crate::error::{Error, Status};
 use crate::task::Task;
 
@@ -62,8 +62,7 @@ pub fn members() -> String {
 
 /// The document of a built-in provider.
 pub fn document(provider: &str) -> Option<&'static str> {
-    let place = Dialect::builtins().iter().position(|dialect| *dialect.profile.name == *provider)?;
-    DOCUMENTS.get(place).copied()
+    Dialect::builtin_document(provider)
 }
 
 impl Draft {

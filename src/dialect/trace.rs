@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Dialect;
 use super::plan::{Field, View};
 use super::pointer::{Pointer, Step};
-use crate::task::{Image, Task};
+use crate::task::{Image, State, Task};
 
 /// Every value of a task that was read, by its name, and where it stood.
 pub(super) fn task(dialect: &Dialect, task: &Task, body: &str) -> Vec<(String, String)> {
@@ -44,6 +44,9 @@ pub(super) fn task(dialect: &Dialect, task: &Task, body: &str) -> Vec<(String, S
         if is_read {
             add(name, trace.inner(field));
         }
+    }
+    if task.state == State::Succeeded && task.images.is_empty() {
+        add("result", trace.or_outer(Field::Result));
     }
     add("wait", trace.or_outer(Field::WaitHint));
     from

@@ -13,6 +13,8 @@ pub(crate) enum Format {
     Heic,
     Bmp,
     Tiff,
+    /// No image, but what a task that makes videos gives.
+    Mp4,
 }
 
 /// So much of an image's beginning is kept: enough for the size of a JPEG with large metadata.
@@ -32,6 +34,9 @@ impl Format {
             _ => match brand? {
                 b"avif" | b"avis" => Some(Format::Avif),
                 b"heic" | b"heix" | b"hevc" | b"mif1" | b"msf1" => Some(Format::Heic),
+                b"isom" | b"iso2" | b"iso4" | b"iso5" | b"iso6" | b"mp41" | b"mp42" | b"avc1" | b"M4V " => {
+                    Some(Format::Mp4)
+                }
                 _ => None,
             },
         }
@@ -47,6 +52,7 @@ impl Format {
             Format::Heic => "image/heic",
             Format::Bmp => "image/bmp",
             Format::Tiff => "image/tiff",
+            Format::Mp4 => "video/mp4",
         }
     }
 
@@ -61,6 +67,7 @@ impl Format {
             Format::Heic => "heic",
             Format::Bmp => "bmp",
             Format::Tiff => "tiff",
+            Format::Mp4 => "mp4",
         }
     }
 
@@ -84,7 +91,7 @@ impl Format {
             },
             Format::Gif => Some((le16(6)?, le16(8)?)),
             Format::Bmp => Some((le32(18)?, le32(22)?.cast_signed().unsigned_abs())),
-            Format::Avif | Format::Heic | Format::Tiff => None,
+            Format::Avif | Format::Heic | Format::Tiff | Format::Mp4 => None,
         }
     }
 
@@ -104,7 +111,7 @@ impl Format {
             Format::Gif => Some(ends_with(&[0x3B])),
             Format::WebP => Some(le32(4).is_some_and(|riff| len >= u64::from(riff) + 8)),
             Format::Bmp => Some(le32(2).is_some_and(|size| len >= u64::from(size))),
-            Format::Avif | Format::Heic | Format::Tiff => None,
+            Format::Avif | Format::Heic | Format::Tiff | Format::Mp4 => None,
         }
     }
 }
@@ -140,7 +147,7 @@ mod tests {
 
     #[test]
     fn formats_are_told_by_their_first_bytes() {
-        let known: [(&[u8], Format); 8] = [
+        let known: [(&[u8], Format); 9] = [
             (PIXEL, Format::Png),
             (b"\xFF\xD8\xFF\xE0\0\x10JFIF", Format::Jpeg),
             (b"RIFF\x1a\0\0\0WEBPVP8 ", Format::WebP),
@@ -149,6 +156,7 @@ mod tests {
             (b"\0\0\0\x1cftypheic", Format::Heic),
             (b"BM\x46\0\0\0\0\0\0\0", Format::Bmp),
             (b"II*\0", Format::Tiff),
+            (b"\0\0\0\x20ftypisom", Format::Mp4),
         ];
         for (head, format) in known {
             assert_eq!(Format::of(head), Some(format));

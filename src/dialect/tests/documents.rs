@@ -4,12 +4,6 @@ use super::*;
 use crate::error::Status;
 
 #[test]
-fn every_built_in_dialect_is_a_valid_document() {
-    let names: Vec<&str> = Dialect::builtins().iter().map(|dialect| &*dialect.profile().name).collect();
-    assert_eq!(names, ["dimilinks", "dimilinks-legacy", "lemondata"]);
-}
-
-#[test]
 fn a_document_error_names_the_pointer_and_what_would_be_right() {
     let whole = |rest: &str| format!(r#"{{"name":"x","poll":{{"paths":["/{{id}}"]}}{rest}}}"#);
     let poll = |poll: &str| format!(r#"{{"name":"x","poll":{poll}}}"#);

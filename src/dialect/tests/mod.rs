@@ -1,5 +1,6 @@
 //! What a dialect reads, sends and refuses.
 
+mod builtin;
 mod cost;
 mod documents;
 mod hostile;

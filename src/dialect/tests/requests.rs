@@ -271,7 +271,7 @@ fn the_documented_services_say_who_they_are() {
         assert_eq!((profile.confidence, profile.read.images.auth), (Confidence::Documented, ImageAuth::Never));
         assert_eq!(profile.read.images.rebase.as_deref(), if name == "lemondata" { None } else { Some("/p/img/") });
         assert_eq!(profile.submit.as_ref().map(|submit| submit.timeout_ms.0), Some(600_000));
-        assert!(!profile.sources.is_empty() && !profile.title.is_empty());
+        assert!(!profile.title.is_empty());
     }
     assert!(Dialect::builtin("Dimilinks").is_none());
     let own = dialect(r#"{"name":"my-service","poll":{"paths":["/{id}"]}}"#);
