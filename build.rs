@@ -68,7 +68,7 @@ mod builtin {
             if in_text || !c.is_ascii_whitespace() {
                 text.push(c);
             }
-            in_text = in_text ^ (c == '"' && !escaped);
+            in_text ^= c == '"' && !escaped;
             escaped = in_text && c == '\\' && !escaped;
         }
         for member in FOR_READERS {

@@ -247,9 +247,9 @@ enum imgtask_confidence
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-    /** Read from other programs or from answers seen. */
+    /** Put together from pages, clients and examples, and never tried against the service: no promise. Listed behind the others. */
     IMGTASK_CONFIDENCE_INFERRED = 0,
-    /** Documented by the service. */
+    /** Documented by the service, and kept by the library's tests. */
     IMGTASK_CONFIDENCE_DOCUMENTED = 1,
 };
 #ifndef __cplusplus

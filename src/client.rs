@@ -67,7 +67,8 @@ pub struct ProviderInfo {
     pub can_submit: bool,
     /// Whether it can be asked to cancel a task.
     pub can_cancel: bool,
-    /// Whether its dialect is documented by the service; otherwise it is inferred.
+    /// Whether its dialect is documented by the service. Otherwise it is put together from pages, clients and examples, and was
+    /// never tried against the service: no promise. Listed behind the others.
     pub documented: bool,
     /// How long a wait lasts when nobody says, milliseconds.
     pub wait_timeout_ms: u32,

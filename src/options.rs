@@ -241,7 +241,10 @@ fn shown(name: &str) -> String {
 }
 
 fn names() -> String {
-    Dialect::builtin_names().collect::<Vec<_>>().join(", ")
+    const TOLD: usize = 3;
+    let all: Vec<&str> = Dialect::builtin_names().collect();
+    let (told, more) = all.split_at(TOLD.min(all.len()));
+    format!("{} and {} more", told.join(", "), more.len())
 }
 
 fn base_url(options: &Options, dialect: &Dialect) -> Result<Url> {

@@ -427,9 +427,14 @@ fn providers_name_their_variables_and_never_a_key() {
     for words in ["dimilinks-legacy", "for old clients", "DIMILINKS_API_KEY", "LEMONDATA_API_KEY", "not set"] {
         assert!(run.out.contains(words), "no {words:?} in\n{}", run.out);
     }
+    let (documented, inferred) = run.out.split_once("never tried").expect("those that nobody promises stand apart");
+    assert!(documented.contains("lemondata") && !documented.contains("replicate"), "{documented}");
+    assert!(inferred.contains("replicate") && !inferred.contains("dimilinks"), "{inferred}");
     let mut command = imgtask(&["providers", "--json"]);
     command.env("DIMILINKS_API_KEY", CANARY);
     let providers = finish(command).ends_with(0).objects();
+    let promised: Vec<bool> = providers.iter().map(|p| p["documented"].as_bool().expect("said")).collect();
+    assert!(promised.is_sorted_by(|a, b| a >= b) && promised.iter().filter(|p| **p).count() == 3, "{promised:?}");
     let find = |name: &str| providers.iter().find(|p| p["name"] == name).unwrap_or_else(|| panic!("no {name}"));
     assert_eq!((&find("dimilinks")["key_set"], &find("lemondata")["key_set"]), (&true.into(), &false.into()));
     assert!(find("dimilinks-legacy")["title"].as_str().is_some_and(|title| title.contains("for old clients")));

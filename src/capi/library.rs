@@ -18,9 +18,9 @@ const ABI_VERSION: u32 = 0;
 #[repr(u32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum imgtask_confidence {
-    /// Read from other programs or from answers seen.
+    /// Put together from pages, clients and examples, and never tried against the service: no promise. Listed behind the others.
     Inferred = 0,
-    /// Documented by the service.
+    /// Documented by the service, and kept by the library's tests.
     Documented = 1,
 }
 

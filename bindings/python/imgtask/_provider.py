@@ -25,7 +25,8 @@ class Provider:
     can_submit: bool
     #: Whether it can be asked to cancel a task.
     can_cancel: bool
-    #: Whether its dialect is documented by the service; otherwise it is inferred.
+    #: Whether its dialect is documented by the service. Otherwise it is put together from pages, clients and examples, and
+    #: was never tried against the service: no promise. Listed behind the others.
     documented: bool
     #: How long a wait lasts when nobody says, seconds.
     wait_timeout: float

@@ -83,9 +83,12 @@ impl Service {
             (Some(json), _) => self.dialect_name(json)?,
             (None, Some(name)) if !name.is_empty() => name.to_string(),
             _ => {
-                let names: Vec<&str> = imgtask::providers().iter().map(|p| p.name).collect();
-                return Err(Problem::usage("which provider?")
-                    .hint(format!("give --provider NAME or set IMGTASK_PROVIDER: {}", names.join(", "))));
+                let documented = imgtask::providers().iter().filter(|p| p.documented);
+                let names: Vec<&str> = documented.map(|p| p.name).collect();
+                return Err(Problem::usage("which provider?").hint(format!(
+                    "give --provider NAME or set IMGTASK_PROVIDER: {}, or another of `imgtask providers`",
+                    names.join(", ")
+                )));
             }
         };
         if self.proxy.as_deref().is_some_and(|proxy| proxy.contains('@')) {
