@@ -4,6 +4,7 @@ CARGO   ?= cargo
 CC      ?= cc
 PYTHON  ?= python3
 BUILD   := build
+comma   := ,
 
 # Builds carry no path of the machine that made them.
 HOME_OF_CARGO := $(or $(CARGO_HOME),$(HOME)/.cargo)
@@ -39,7 +40,7 @@ tool: ## the command line, into build/bin
 
 # Two commands: with all crate types in one build cargo silently drops link-time optimisation.
 lib: ## the full library, shared and static, into build/lib
-	@$(call library,$(BUILD)/lib,--features journal)
+	@$(call library,$(BUILD)/lib,--features decode$(comma)journal)
 
 lib-lean: ## the library without optional features, into build/lib-lean
 	@$(call library,$(BUILD)/lib-lean,)

@@ -473,7 +473,7 @@ typedef struct imgtask_client_options {
     uint64_t max_response_bytes;
     /** Longest image that is read, in bytes. Default 67,108,864 (64 MiB). */
     uint64_t max_image_bytes;
-    /** Largest image that is decoded, in pixels. This version decodes none. Leave 0. */
+    /** Largest image that is decoded, in pixels. Default 67,108,864 (8192 x 8192, 256 MiB of pixels). */
     uint64_t max_image_pixels;
     /** 1: links to private addresses are followed although the API itself is public. Default 0. */
     uint32_t allow_private_images;
@@ -616,7 +616,7 @@ IMGTASK_API imgtask_status imgtask_client_get_stats(imgtask_client *client, imgt
 typedef struct imgtask_task imgtask_task;
 
 /**
- * An image's bytes, or what is known of a file that was written. Immutable: any number of threads may read it, and it
+ * An image's bytes or its pixels, or what is known of a file that was written. Immutable: any number of threads may read it, and it
  * outlives its task and its client.
  */
 typedef struct imgtask_bytes imgtask_bytes;
@@ -636,11 +636,11 @@ enum imgtask_flag
      * image is in it already, as after a crash, has its goal.
      */
     IMGTASK_FLAG_NO_REPLACE = 2,
-    /** imgtask_bytes_decode: bottom row first. */
+    /** imgtask_bytes_decode, imgtask_job for pixels: bottom row first, as OpenGL counts them. */
     IMGTASK_FLAG_FLIP_Y = 4,
-    /** imgtask_bytes_decode: blue, green, red, alpha. */
+    /** imgtask_bytes_decode, imgtask_job for pixels: blue, green, red, alpha. */
     IMGTASK_FLAG_BGRA = 8,
-    /** imgtask_bytes_decode: colours multiplied by alpha. */
+    /** imgtask_bytes_decode, imgtask_job for pixels: colours multiplied by alpha. */
     IMGTASK_FLAG_PREMULTIPLY = 16,
 };
 #ifndef __cplusplus
@@ -810,7 +810,7 @@ enum imgtask_goal
     IMGTASK_GOAL_FINISHED = 3,
     /** The image's bytes are here. */
     IMGTASK_GOAL_BYTES = 4,
-    /** The image's pixels are here. */
+    /** The image's pixels are here, decoded on a thread of ours. Needs the feature `decode`. */
     IMGTASK_GOAL_PIXELS = 5,
     /** The image is in a file. */
     IMGTASK_GOAL_FILE = 6,
@@ -855,14 +855,17 @@ typedef struct imgtask_job {
     size_t image_index;
     /** An imgtask_goal: how far it goes. */
     uint32_t goal;
-    /** 0 or bits: IMGTASK_FLAG_PROGRESS, IMGTASK_FLAG_NO_REPLACE. */
+    /**
+     * 0 or bits: IMGTASK_FLAG_PROGRESS, IMGTASK_FLAG_NO_REPLACE; for IMGTASK_GOAL_PIXELS also IMGTASK_FLAG_FLIP_Y,
+     * IMGTASK_FLAG_BGRA, IMGTASK_FLAG_PREMULTIPLY.
+     */
     uint32_t flags;
     /**
      * Milliseconds to watch the task at most, from the start or from the accepted submit. 0 or IMGTASK_TIMEOUT_DEFAULT: the
      * options' wait_timeout_ms, else the provider's.
      */
     uint32_t timeout_ms;
-    /** Leave 0: this version decodes no images. */
+    /** IMGTASK_GOAL_PIXELS: longest side of the pixels; a larger image is made smaller, none is made larger. 0: as it is. */
     uint32_t max_side;
 } imgtask_job;
 
@@ -1263,9 +1266,12 @@ enum imgtask_bytes_format
  {
     /** An image file as the service made it: PNG, JPEG, WebP ... */
     IMGTASK_BYTES_FORMAT_ENCODED = 0,
-    /** Pixels of four bytes: red, green, blue, alpha; sRGB, alpha not multiplied, top row first, no gap between rows. */
+    /**
+     * Pixels of four bytes: red, green, blue, alpha; sRGB, no gap between rows; top row first, and colours
+     * not multiplied by alpha, unless a flag asked for it.
+     */
     IMGTASK_BYTES_FORMAT_RGBA8 = 1,
-    /** Pixels of four bytes: blue, green, red, alpha. */
+    /** Pixels of four bytes: blue, green, red, alpha; otherwise the same. */
     IMGTASK_BYTES_FORMAT_BGRA8 = 2,
 };
 #ifndef __cplusplus
@@ -1288,7 +1294,7 @@ typedef struct imgtask_bytes_info {
     size_t len;
     /** Bytes from one row of pixels to the next; 0 for an encoded image. */
     size_t row_bytes;
-    /** The type read from the bytes themselves: "image/png". */
+    /** The type read from the image's bytes themselves, also of pixels: "image/png". */
     const char *media_type;
     /** The type that the server named, "" when it named none. Do not trust it. */
     const char *declared_media_type;
@@ -1318,14 +1324,22 @@ typedef struct imgtask_bytes_info {
 IMGTASK_API imgtask_status imgtask_bytes_get(const imgtask_bytes *bytes, imgtask_bytes_info *inout);
 
 /**
- * Decodes an image to pixels. This version decodes none: a host that has a decoder gives it imgtask_bytes_info.data.
+ * Decodes an image to pixels: PNG, JPEG and WebP; of an animation the first picture. A colour profile of RGB in it is followed, so
+ * that the result is sRGB; one that is damaged, or of grey or of inks, is not, nor are a PNG's gAMA, cHRM and cICP. An EXIF orientation is followed.
+ * Channels of 16 bits become 8.
  *
  * @param bytes     an encoded image in memory.
- * @param max_side  longest side of the result in pixels, made smaller where needed; 0: as it is.
+ * @param max_side  longest side of the result in pixels: a larger image is made smaller (Lanczos, weighed by alpha), none is made
+ *                  larger. 0: as it is.
  * @param flags     IMGTASK_FLAG_FLIP_Y, IMGTASK_FLAG_BGRA, IMGTASK_FLAG_PREMULTIPLY, or 0.
  * @param out       receives the pixels, NULL on failure. Free them with imgtask_bytes_free.
  * @param error     receives why, or NULL.
- * @return UNSUPPORTED; NULL_ARGUMENT; INVALID_ARGUMENT for bytes that are in a file.
+ * @return OK; TOO_LARGE for more pixels than the client's max_image_pixels, before memory is taken for them; BAD_IMAGE for data that is damaged; UNSUPPORTED for another format, another
+ *         flag, and in a build without pixels; RESOURCE without memory; NULL_ARGUMENT; INVALID_ARGUMENT for bytes that are in a
+ *         file or are pixels.
+ *
+ * Works on the calling thread, at some 20 million pixels a second: in a game take IMGTASK_GOAL_PIXELS, which decodes on a thread
+ * of the library. Wants 256 KiB of stack. Needs no client: it may be closed and freed.
  */
 IMGTASK_API
 IMGTASK_NODISCARD

@@ -353,6 +353,11 @@ impl Client {
         Ok(SavedPicture { path: file.finish().map_err(about)?, info })
     }
 
+    /// Most pixels that an image of this client may have to be decoded.
+    pub(crate) fn max_image_pixels(&self) -> u64 {
+        self.api.setup.max_image_pixels
+    }
+
     fn retrieve(&self, task: &Task, index: usize, sink: &mut dyn Sink) -> Result<PictureInfo> {
         let call = self.api.calls.enter()?;
         self.api.retrieve(task, index, &call.stop, sink)

@@ -33,5 +33,5 @@ pub use error::{Error, Result, Retry, Status};
 pub use fleet::{Delivery, Event, EventKind, Goal, Images, Job, Source};
 pub use log::{LogLevel, LogSink};
 pub use options::Options;
-pub use picture::{Picture, PictureInfo, SavedPicture};
+pub use picture::{Picture, PictureInfo, PixelFormat, PixelOptions, Pixels, SavedPicture};
 pub use task::{Failure, FailureAction, Image, Json, Link, State, Task};

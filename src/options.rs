@@ -11,6 +11,7 @@ use crate::dialect::{Dialect, MAX_DOCUMENT};
 use crate::error::{Error, Result};
 use crate::http::{ProxyChoice, Scheme, Settings, Url};
 use crate::log::{Log, LogLevel, LogSink};
+use crate::picture::PixelOptions;
 use crate::poll::{Limit, Timing};
 use crate::words::of_disk;
 
@@ -57,6 +58,8 @@ pub struct Options {
     pub max_response_bytes: u64,
     /// Longest image that is read, bytes. Default 64 MiB.
     pub max_image_bytes: u64,
+    /// Largest image that is made pixels of, in pixels. Default 67,108,864 (8192 x 8192).
+    pub max_image_pixels: u64,
     /// Whether links to private addresses are followed although the API itself is public. Where the API is at a private
     /// address, they are.
     pub allow_private_images: bool,
@@ -88,6 +91,7 @@ pub(crate) struct Setup {
     pub(crate) wait_timeout: Duration,
     pub(crate) max_response_bytes: u64,
     pub(crate) max_image_bytes: u64,
+    pub(crate) max_image_pixels: u64,
     pub(crate) allow_private_images: bool,
     pub(crate) log: Log,
 }
@@ -138,6 +142,7 @@ impl Setup {
             wait_timeout: ms_or(options.wait_timeout_ms, dialect.profile().timing.wait_timeout_ms.0.into()),
             max_response_bytes: or(options.max_response_bytes, 64 * MEBIBYTE),
             max_image_bytes: or(options.max_image_bytes, 64 * MEBIBYTE),
+            max_image_pixels: or(options.max_image_pixels, PixelOptions::MAX_PIXELS),
             allow_private_images: options.allow_private_images,
             log: Log::new(options.log_level, options.log.clone()),
             key,

@@ -1,4 +1,4 @@
-//! An image that has arrived: its bytes, or the file they are in, and what is known of them.
+//! An image that has arrived: its bytes, its pixels, or the file it is in, and what is known of it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -46,4 +46,65 @@ pub struct SavedPicture {
     pub path: PathBuf,
     /// What is known of the bytes in it.
     pub info: PictureInfo,
+}
+
+/// The order of a pixel's four bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PixelFormat {
+    /// Red, green, blue, alpha.
+    #[default]
+    Rgba8,
+    /// Blue, green, red, alpha.
+    Bgra8,
+}
+
+/// How an image becomes pixels. The default is what most textures take: as large as it is, RGBA, top row first, colours not
+/// multiplied by alpha.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PixelOptions {
+    /// Longest side of the result in pixels; a larger image is made smaller, none is made larger. 0: as it is.
+    pub max_side: u32,
+    /// Most pixels that an image may have to be decoded. 0: those of the client, else 67,108,864 (8192 x 8192).
+    pub max_pixels: u64,
+    /// Bottom row first.
+    pub flip_y: bool,
+    /// Blue, green, red, alpha.
+    pub bgra: bool,
+    /// Colours multiplied by alpha.
+    pub premultiply: bool,
+}
+
+impl PixelOptions {
+    /// Most pixels of an image when nobody says: 256 MiB of them.
+    pub(crate) const MAX_PIXELS: u64 = 1 << 26;
+
+    /// Most pixels that an image may have.
+    #[cfg(feature = "decode")]
+    pub(crate) fn limit(&self) -> u64 {
+        if self.max_pixels == 0 { PixelOptions::MAX_PIXELS } else { self.max_pixels }
+    }
+}
+
+/// An image as pixels of four bytes in sRGB, rows without a gap.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pixels {
+    /// `width * height * 4` bytes.
+    pub data: Vec<u8>,
+    /// The order of a pixel's bytes.
+    pub format: PixelFormat,
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+    /// What is known of the encoded image.
+    pub info: PictureInfo,
+}
+
+// As with an encoded image.
+impl fmt::Debug for Pixels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Pixels { format, width, height, info, .. } = self;
+        let size = format_args!("{width} x {height}");
+        f.debug_struct("Pixels").field("format", format).field("size", &size).field("info", info).finish()
+    }
 }

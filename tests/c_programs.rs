@@ -44,7 +44,8 @@ programs!(
     stopped_jobs,
     forking,
     logging,
-    hosts
+    hosts,
+    pixels
 );
 
 #[test]

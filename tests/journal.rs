@@ -10,7 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Answer, PNG, Server, dimilinks, json, options, refusal, succeeded, typed, within};
-use imgtask::{Client, Delivery, Event, EventKind, Goal, Images, Job, LogLevel, Options, Status};
+use imgtask::{
+    Client, Delivery, Event, EventKind, Goal, Images, Job, LogLevel, Options, Picture, PixelFormat, PixelOptions,
+    Status,
+};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -447,7 +450,8 @@ fn a_job_comes_back_to_the_goal_it_had() {
     let out = place.folder.path();
     let file = |name: &str| Some(out.join(name));
     fs::write(out.join("there.png"), "mine").expect("writes");
-    let jobs = [
+    let how = PixelOptions { max_side: 1, flip_y: true, bgra: true, premultiply: true, ..PixelOptions::default() };
+    let mut jobs = vec![
         Job { path: file("{id}-{index}.{ext}"), images: Images::One(1), ..order("file", Goal::File) },
         Job { path: file("there.png"), replace: false, ..order("kept", Goal::File) },
         Job { path: file("all-{index}"), images: Images::All, ..order("all", Goal::File) },
@@ -456,6 +460,9 @@ fn a_job_comes_back_to_the_goal_it_had() {
         order("finished", Goal::Finished),
         order("submitted", Goal::Submitted),
     ];
+    if cfg!(feature = "decode") {
+        jobs.push(Job { pixels: how, ..order("pixels", Goal::Pixels) });
+    }
     let count = jobs.len();
     for job in jobs {
         client.start(job).expect("accepted");
@@ -493,6 +500,12 @@ fn a_job_comes_back_to_the_goal_it_had() {
     assert_eq!(fs::read(&saved.path).expect("reads"), PNG);
     let Some(Delivery::Picture(picture)) = &end("bytes").image else { panic!("no bytes: {:?}", end("bytes")) };
     assert_eq!((picture.data.as_slice(), end("bytes").image_index), (PNG, 1));
+    if cfg!(feature = "decode") {
+        let Some(Delivery::Pixels(pixels)) = &end("pixels").image else { panic!("none: {:?}", end("pixels")) };
+        let picture = Picture { data: PNG.to_vec(), info: pixels.info.clone() };
+        assert_eq!(pixels, &picture.decode(&how).expect("pixels"));
+        assert_eq!(pixels.format, PixelFormat::Bgra8);
+    }
     assert_eq!(end("kept").status(), Status::File, "a file that must stay stays");
     assert_eq!(fs::read(out.join("there.png")).expect("reads"), b"mine");
     assert_eq!(end("too far").status(), Status::InvalidArgument);

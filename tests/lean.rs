@@ -1,10 +1,10 @@
-//! What a build without the journal answers where one is asked for.
-#![cfg(not(feature = "journal"))]
+//! What a build without the optional features answers where one is asked for.
+#![cfg(not(any(feature = "journal", feature = "decode")))]
 
 mod common;
 
 use common::{Server, dimilinks, json, options};
-use imgtask::{Client, Options, Status};
+use imgtask::{Client, Goal, Job, Options, Picture, PictureInfo, PixelOptions, Status};
 
 #[test]
 fn a_build_without_the_journal_says_so_and_does_everything_else() {
@@ -20,4 +20,17 @@ fn a_build_without_the_journal_says_so_and_does_everything_else() {
     assert_eq!(client.resume(false).expect_err("refused").status(), Status::Unsupported);
     assert_eq!(client.forget("img_1").expect_err("refused").status(), Status::Unsupported);
     assert_eq!(client.fetch("img_1").expect("a look").id, "img_1");
+}
+
+#[test]
+fn a_build_without_pixels_says_so_before_anything_is_paid_for() {
+    let server = Server::start(|_, _| json(&dimilinks("queued")));
+    let client = common::client("dimilinks", &server);
+    let refused = client.start(Job::request("{\"prompt\":\"a cup\"}", Goal::Pixels)).expect_err("refused");
+    assert_eq!(refused.status(), Status::Unsupported);
+    assert!(refused.message().contains("feature `decode`"), "{refused}");
+    assert!(server.asked().is_empty(), "nothing was sent");
+
+    let picture = Picture { data: b"\x89PNG\r\n\x1a\n".to_vec(), info: PictureInfo::default() };
+    assert_eq!(picture.decode(&PixelOptions::default()).expect_err("refused").status(), Status::Unsupported);
 }

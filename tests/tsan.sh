@@ -22,7 +22,7 @@ runtime=$(ls "$sysroot/lib/rustlib/$host/lib/"*_rt.tsan.a 2>/dev/null) || cannot
 
 target=${CARGO_TARGET_DIR:-target}/tsan
 RUSTFLAGS="-Zsanitizer=thread" CARGO_TARGET_DIR=$target rustup run "$toolchain" cargo rustc --quiet --lib --crate-type staticlib \
-  --profile tsan --features journal -Zbuild-std=std,panic_unwind --target "$host" || exit 1
+  --profile tsan --features decode,journal -Zbuild-std=std,panic_unwind --target "$host" || exit 1
 
 run() { # a program, and how much of it: a report of the sanitizer is an error
   local name=$1 program=$target/$1

@@ -24,11 +24,11 @@ pub enum imgtask_flag {
     /// imgtask_client_download_file, imgtask_job: an existing file stays as it is, and the call or job ends in FILE. A job whose very
     /// image is in it already, as after a crash, has its goal.
     NoReplace = 2,
-    /// imgtask_bytes_decode: bottom row first.
+    /// imgtask_bytes_decode, imgtask_job for pixels: bottom row first, as OpenGL counts them.
     FlipY = 4,
-    /// imgtask_bytes_decode: blue, green, red, alpha.
+    /// imgtask_bytes_decode, imgtask_job for pixels: blue, green, red, alpha.
     Bgra = 8,
-    /// imgtask_bytes_decode: colours multiplied by alpha.
+    /// imgtask_bytes_decode, imgtask_job for pixels: colours multiplied by alpha.
     Premultiply = 16,
 }
 
@@ -194,7 +194,7 @@ pub unsafe extern "C" fn imgtask_client_download(
             let task = handle::borrow(task, "task")?;
             only_flags(flags, 0)?;
             let picture = client.core.download(&task.core, image_index)?;
-            out.give_if_wanted(|| imgtask_bytes::of_picture(picture));
+            out.give_if_wanted(|| imgtask_bytes::of_picture(picture, client.core.max_image_pixels()));
             Ok(())
         })
     }

@@ -1,4 +1,4 @@
-//! `imgtask_bytes`: an image's bytes, or what is known of the file they are in.
+//! `imgtask_bytes`: an image's bytes or pixels, or what is known of the file it is in.
 
 use std::ffi::c_char;
 use std::ptr;
@@ -10,13 +10,18 @@ use super::sized::{Place, sized_struct};
 use super::text::{Arena, Text};
 use super::{free, guard};
 use crate::error::{Error, Status};
-use crate::picture::{Picture, PictureInfo, SavedPicture};
+use crate::image;
+use crate::picture::{Picture, PictureInfo, PixelFormat, PixelOptions, Pixels, SavedPicture};
 
-/// An image's bytes, or what is known of a file that was written. Immutable: any number of threads may read it, and it
+/// An image's bytes or its pixels, or what is known of a file that was written. Immutable: any number of threads may read it, and it
 /// outlives its task and its client.
 pub struct imgtask_bytes {
     data: Option<Vec<u8>>,
     core: PictureInfo,
+    /// Of pixels: how they lie, across and down.
+    pixels: Option<(imgtask_bytes_format, u32, u32)>,
+    /// Most pixels that an encoded image may become.
+    max_pixels: u64,
     text: Arena,
     media_type: Text,
     declared_media_type: Text,
@@ -36,9 +41,10 @@ impl Handle for imgtask_bytes {
 pub enum imgtask_bytes_format {
     /// An image file as the service made it: PNG, JPEG, WebP ...
     Encoded = 0,
-    /// Pixels of four bytes: red, green, blue, alpha; sRGB, alpha not multiplied, top row first, no gap between rows.
+    /// Pixels of four bytes: red, green, blue, alpha; sRGB, no gap between rows; top row first, and colours
+    /// not multiplied by alpha, unless a flag asked for it.
     Rgba8 = 1,
-    /// Pixels of four bytes: blue, green, red, alpha.
+    /// Pixels of four bytes: blue, green, red, alpha; otherwise the same.
     Bgra8 = 2,
 }
 
@@ -54,7 +60,7 @@ pub struct imgtask_bytes_info {
     pub len: usize,
     /// Bytes from one row of pixels to the next; 0 for an encoded image.
     pub row_bytes: usize,
-    /// The type read from the bytes themselves: "image/png".
+    /// The type read from the image's bytes themselves, also of pixels: "image/png".
     pub media_type: *const c_char,
     /// The type that the server named, "" when it named none. Do not trust it.
     pub declared_media_type: *const c_char,
@@ -90,14 +96,22 @@ pub unsafe extern "C" fn imgtask_bytes_get(bytes: *const imgtask_bytes, inout: *
     })
 }
 
-/// Decodes an image to pixels. This version decodes none: a host that has a decoder gives it imgtask_bytes_info.data.
+/// Decodes an image to pixels: PNG, JPEG and WebP; of an animation the first picture. A colour profile of RGB in it is followed, so
+/// that the result is sRGB; one that is damaged, or of grey or of inks, is not, nor are a PNG's gAMA, cHRM and cICP. An EXIF orientation is followed.
+/// Channels of 16 bits become 8.
 ///
 /// @param bytes     an encoded image in memory.
-/// @param max_side  longest side of the result in pixels, made smaller where needed; 0: as it is.
+/// @param max_side  longest side of the result in pixels: a larger image is made smaller (Lanczos, weighed by alpha), none is made
+///                  larger. 0: as it is.
 /// @param flags     IMGTASK_FLAG_FLIP_Y, IMGTASK_FLAG_BGRA, IMGTASK_FLAG_PREMULTIPLY, or 0.
 /// @param out       receives the pixels, NULL on failure. Free them with imgtask_bytes_free.
 /// @param error     receives why, or NULL.
-/// @return UNSUPPORTED; NULL_ARGUMENT; INVALID_ARGUMENT for bytes that are in a file.
+/// @return OK; TOO_LARGE for more pixels than the client's max_image_pixels, before memory is taken for them; BAD_IMAGE for data that is damaged; UNSUPPORTED for another format, another
+///         flag, and in a build without pixels; RESOURCE without memory; NULL_ARGUMENT; INVALID_ARGUMENT for bytes that are in a
+///         file or are pixels.
+///
+/// Works on the calling thread, at some 20 million pixels a second: in a game take IMGTASK_GOAL_PIXELS, which decodes on a thread
+/// of the library. Wants 256 KiB of stack. Needs no client: it may be closed and freed.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn imgtask_bytes_decode(
@@ -110,15 +124,35 @@ pub unsafe extern "C" fn imgtask_bytes_decode(
     // SAFETY: NULL or places to write, as the header asks.
     let (out, error) = unsafe { (Out::clear(out), Out::clear(error)) };
     guard(error, || {
-        out.required("out")?;
+        let out = out.required("out")?;
         // SAFETY: NULL or bytes that are not freed, as the header asks.
         let bytes = unsafe { handle::borrow(bytes, "bytes") }?;
-        only_flags(flags, imgtask_flag::FlipY as u32 | imgtask_flag::Bgra as u32 | imgtask_flag::Premultiply as u32)?;
+        only_flags(flags, PIXEL_FLAGS)?;
+        if bytes.pixels.is_some() {
+            return Err(Error::invalid("bytes are pixels already"));
+        }
         let data =
             bytes.data.as_ref().ok_or_else(|| Error::invalid("bytes are in a file: download the image to memory"))?;
-        let _ = (data, max_side);
-        Err(Error::new(Status::Unsupported, "this version decodes no images: use the encoded bytes"))
+        let how = pixel_options(max_side, flags, bytes.max_pixels);
+        let pixels = image::decode(data, &bytes.core, &how, None)?;
+        out.give_if_wanted(|| imgtask_bytes::of_pixels(pixels));
+        Ok(())
     })
+}
+
+/// The flags that say how pixels lie.
+pub(super) const PIXEL_FLAGS: u32 =
+    imgtask_flag::FlipY as u32 | imgtask_flag::Bgra as u32 | imgtask_flag::Premultiply as u32;
+
+pub(super) fn pixel_options(max_side: u32, flags: u32, max_pixels: u64) -> PixelOptions {
+    let has = |flag: imgtask_flag| flags & flag as u32 != 0;
+    PixelOptions {
+        max_side,
+        max_pixels,
+        flip_y: has(imgtask_flag::FlipY),
+        bgra: has(imgtask_flag::Bgra),
+        premultiply: has(imgtask_flag::Premultiply),
+    }
 }
 
 /// Frees bytes. Their data and strings are gone with them; a file stays.
@@ -131,35 +165,49 @@ pub unsafe extern "C" fn imgtask_bytes_free(bytes: *mut imgtask_bytes) {
 }
 
 impl imgtask_bytes {
-    pub(super) fn of_picture(picture: Picture) -> Box<imgtask_bytes> {
-        imgtask_bytes::boxed(Some(picture.data), picture.info, "")
+    /// `max_pixels`: what the client allows when it is decoded.
+    pub(super) fn of_picture(picture: Picture, max_pixels: u64) -> Box<imgtask_bytes> {
+        imgtask_bytes { max_pixels, ..imgtask_bytes::new(Some(picture.data), picture.info, "") }.into()
+    }
+
+    pub(super) fn of_pixels(pixels: Pixels) -> Box<imgtask_bytes> {
+        let format = match pixels.format {
+            PixelFormat::Rgba8 => imgtask_bytes_format::Rgba8,
+            PixelFormat::Bgra8 => imgtask_bytes_format::Bgra8,
+        };
+        let shape = Some((format, pixels.width, pixels.height));
+        imgtask_bytes { pixels: shape, ..imgtask_bytes::new(Some(pixels.data), pixels.info, "") }.into()
     }
 
     pub(super) fn of_file(saved: &SavedPicture) -> Box<imgtask_bytes> {
-        imgtask_bytes::boxed(None, saved.info.clone(), &saved.path.to_string_lossy())
+        imgtask_bytes::new(None, saved.info.clone(), &saved.path.to_string_lossy()).into()
     }
 
-    fn boxed(data: Option<Vec<u8>>, core: PictureInfo, path: &str) -> Box<imgtask_bytes> {
+    fn new(data: Option<Vec<u8>>, core: PictureInfo, path: &str) -> imgtask_bytes {
         let texts = [core.media_type, &core.declared_media_type, core.extension, &core.sha256, path];
         let mut text = Arena::with_room(texts.iter().map(|t| t.len()).sum(), texts.len());
         let [media_type, declared_media_type, extension, sha256, path] = texts.map(|t| text.keep(t));
-        Box::new(imgtask_bytes { data, core, text, media_type, declared_media_type, extension, sha256, path })
+        let (pixels, max_pixels) = (None, 0);
+        imgtask_bytes { data, core, pixels, max_pixels, text, media_type, declared_media_type, extension, sha256, path }
     }
 
     fn info(&self) -> imgtask_bytes_info {
+        let encoded = (imgtask_bytes_format::Encoded, self.core.width, self.core.height);
+        let (format, width, height) = self.pixels.unwrap_or(encoded);
+        let len = self.data.as_ref().map_or_else(|| usize::try_from(self.core.len).unwrap_or(usize::MAX), Vec::len);
         imgtask_bytes_info {
             struct_size: 0,
             data: self.data.as_ref().map_or(ptr::null(), |data| data.as_ptr()),
-            len: usize::try_from(self.core.len).unwrap_or(usize::MAX),
-            row_bytes: 0,
+            len,
+            row_bytes: if self.pixels.is_some() { width as usize * 4 } else { 0 },
             media_type: self.text.lend(self.media_type),
             declared_media_type: self.text.lend(self.declared_media_type),
             extension: self.text.lend(self.extension),
             sha256: self.text.lend(self.sha256),
             path: self.text.lend(self.path),
-            format: imgtask_bytes_format::Encoded,
-            width: self.core.width,
-            height: self.core.height,
+            format,
+            width,
+            height,
             reserved: 0,
         }
     }

@@ -94,7 +94,7 @@ pub struct imgtask_client_options {
     pub max_response_bytes: u64,
     /// Longest image that is read, in bytes. Default 67,108,864 (64 MiB).
     pub max_image_bytes: u64,
-    /// Largest image that is decoded, in pixels. This version decodes none. Leave 0.
+    /// Largest image that is decoded, in pixels. Default 67,108,864 (8192 x 8192, 256 MiB of pixels).
     pub max_image_pixels: u64,
     /// 1: links to private addresses are followed although the API itself is public. Default 0.
     pub allow_private_images: u32,
@@ -326,6 +326,7 @@ unsafe fn read_options(given: *const imgtask_client_options) -> Result<Options> 
         journal_path: string(given.journal_path, "options->journal_path")?.map(Into::into),
         max_response_bytes: given.max_response_bytes,
         max_image_bytes: given.max_image_bytes,
+        max_image_pixels: given.max_image_pixels,
         allow_private_images: boolean(given.allow_private_images, "options->allow_private_images")?,
         allow_plain_http: boolean(given.allow_plain_http, "options->allow_plain_http")?,
         log_level: log::level(given.log_level)?,

@@ -92,7 +92,7 @@ pub unsafe extern "C" fn imgtask_client_next_event(
             let timeout = (timeout_ms != u32::MAX).then(|| Duration::from_millis(timeout_ms.into()));
             // Once a frame there is nothing, and that costs no error.
             match client.core.next_event(timeout)? {
-                Some(event) => place.fill(given(event)),
+                Some(event) => place.fill(given(event, client.core.max_image_pixels())),
                 None => found = Status::NoEvent,
             }
             Ok(())
@@ -161,10 +161,11 @@ pub unsafe extern "C" fn imgtask_client_event_fd(client: *mut imgtask_client, ou
 }
 
 /// An event as C holds it.
-fn given(mut event: Event) -> imgtask_event {
+fn given(mut event: Event, max_pixels: u64) -> imgtask_event {
     let task = event.task.take().map(imgtask_task::boxed).map(give);
     let bytes = event.image.take().map(|image| match image {
-        Delivery::Picture(picture) => imgtask_bytes::of_picture(picture),
+        Delivery::Picture(picture) => imgtask_bytes::of_picture(picture, max_pixels),
+        Delivery::Pixels(pixels) => imgtask_bytes::of_pixels(pixels),
         Delivery::Saved(saved) => imgtask_bytes::of_file(&saved),
     });
     let error = event.error.as_ref().map(imgtask_error::boxed).map(give);

@@ -4,6 +4,7 @@ use std::ffi::{c_char, c_void};
 use std::time::Duration;
 
 use super::blocking::{imgtask_flag, only_flags};
+use super::bytes::{PIXEL_FLAGS, pixel_options};
 use super::client::imgtask_client;
 use super::error::imgtask_error;
 use super::handle::{self, Out, null};
@@ -44,12 +45,13 @@ pub struct imgtask_job {
     pub image_index: usize,
     /// An imgtask_goal: how far it goes.
     pub goal: u32,
-    /// 0 or bits: IMGTASK_FLAG_PROGRESS, IMGTASK_FLAG_NO_REPLACE.
+    /// 0 or bits: IMGTASK_FLAG_PROGRESS, IMGTASK_FLAG_NO_REPLACE; for IMGTASK_GOAL_PIXELS also IMGTASK_FLAG_FLIP_Y,
+    /// IMGTASK_FLAG_BGRA, IMGTASK_FLAG_PREMULTIPLY.
     pub flags: u32,
     /// Milliseconds to watch the task at most, from the start or from the accepted submit. 0 or IMGTASK_TIMEOUT_DEFAULT: the
     /// options' wait_timeout_ms, else the provider's.
     pub timeout_ms: u32,
-    /// Leave 0: this version decodes no images.
+    /// IMGTASK_GOAL_PIXELS: longest side of the pixels; a larger image is made smaller, none is made larger. 0: as it is.
     pub max_side: u32,
 }
 sized_struct!(imgtask_job, last: max_side: u32);
@@ -200,10 +202,7 @@ unsafe fn read_job(given: *const imgtask_job) -> Result<Job> {
     let string = |text, name| unsafe { text::optional(text, name) };
     let goal = Goal::ALL.iter().find(|goal| **goal as u32 == given.goal);
     let goal = *goal.ok_or_else(|| Error::invalid(format!("job->goal is {}: an imgtask_goal, 1 to 6", given.goal)))?;
-    only_flags(given.flags, imgtask_flag::Progress as u32 | imgtask_flag::NoReplace as u32)?;
-    if given.max_side != 0 {
-        return Err(Error::new(Status::Unsupported, "this version decodes no images: leave job->max_side 0"));
-    }
+    only_flags(given.flags, imgtask_flag::Progress as u32 | imgtask_flag::NoReplace as u32 | PIXEL_FLAGS)?;
     // An empty request is a mistake and not none.
     let request_json = match given.request_json.is_null() {
         true => None,
@@ -230,6 +229,7 @@ unsafe fn read_job(given: *const imgtask_job) -> Result<Job> {
             0 | u32::MAX => None,
             ms => Some(Duration::from_millis(ms.into())),
         },
+        pixels: pixel_options(given.max_side, given.flags, 0),
         path: string(given.path, "job->path")?.map(Into::into),
         label: string(given.label, "job->label")?.unwrap_or_default(),
         user_data: given.user_data.expose_provenance() as u64,

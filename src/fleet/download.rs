@@ -1,7 +1,7 @@
 //! An image of a job becomes bytes or a file, on a thread of ours: one at a time, so that a task of a thousand images takes its turns
 //! like a thousand tasks. No thread sleeps until the next try: the download goes back to its lane with what has come.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::api::Retrieval;
 use crate::error::{Error, Result, Status};
 use crate::http::{Stop, Url};
 use crate::image::{self, NewFile, Tried};
-use crate::picture::{Picture, PictureInfo, SavedPicture};
+use crate::picture::{Picture, PictureInfo, PixelOptions, SavedPicture};
 use crate::task::Task;
 
 /// Downloads that pause and keep what has come, at most: a file each. What came of others comes again.
@@ -24,6 +24,16 @@ const MAX_KEPT: usize = 64;
 pub(super) struct Begun {
     retrieval: Retrieval,
     sink: Option<Place>,
+}
+
+/// What a job wants of its image.
+struct Wanted {
+    index: usize,
+    /// The file that it goes to; none: to memory.
+    file: Option<PathBuf>,
+    replace: bool,
+    /// How it becomes pixels.
+    pixels: Option<PixelOptions>,
 }
 
 /// Where an image goes.
@@ -69,11 +79,17 @@ impl Shared {
         let Waiting { key, task, begun } = waiting;
         let wanted = self.lock().slots.get(key).map(|slot| {
             let file = slot.rest.as_ref().and_then(|rest| rest.path.clone());
-            (slot.image_index(), slot.replace, file.filter(|_| slot.goal == Goal::File))
+            let pixels = slot.rest.as_ref().map(|rest| rest.pixels);
+            Wanted {
+                index: slot.image_index(),
+                file: file.filter(|_| slot.goal == Goal::File),
+                replace: slot.replace,
+                pixels: pixels.filter(|_| slot.goal == Goal::Pixels),
+            }
         });
-        let Some((index, replace, file)) = wanted else { return };
+        let Some(wanted) = wanted else { return };
         let mut begun = begun.unwrap_or_else(Begun::new);
-        let tried = self.fetch(&mut begun, &task, index, file.as_deref(), stop);
+        let tried = self.fetch(&mut begun, &task, &wanted, stop);
         let result = match tried {
             Ok(Tried::Again(pause)) => {
                 let until_ms = self.until_ms(pause.time);
@@ -96,7 +112,7 @@ impl Shared {
             }
             Ok(Tried::Whole(info)) => {
                 let sink = begun.sink.take();
-                self.deliver_image(sink, info, &task, index, file.as_deref(), replace)
+                self.deliver_image(sink, info, &task, &wanted, stop)
             }
             Err(error) => {
                 // What it leaves is gone before its end is told.
@@ -158,16 +174,10 @@ impl Shared {
     }
 
     /// One try to fetch an image into its place.
-    fn fetch(
-        &self,
-        begun: &mut Begun,
-        task: &Task,
-        index: usize,
-        file: Option<&Path>,
-        stop: &Arc<Stop>,
-    ) -> Result<Tried> {
+    fn fetch(&self, begun: &mut Begun, task: &Task, wanted: &Wanted, stop: &Arc<Stop>) -> Result<Tried> {
         let Begun { retrieval, sink } = begun;
-        let sink = match (sink, file) {
+        let index = wanted.index;
+        let sink = match (sink, &wanted.file) {
             (Some(sink), _) => sink,
             (sink, None) => sink.insert(Place::Memory(Vec::new())),
             (sink, Some(file)) => {
@@ -189,17 +199,20 @@ impl Shared {
         sink: Option<Place>,
         info: PictureInfo,
         task: &Task,
-        index: usize,
-        file: Option<&Path>,
-        replace: bool,
+        wanted: &Wanted,
+        stop: &Stop,
     ) -> Result<Delivery> {
         let about = |error: Error| error.with_task_id(&task.id);
-        match (sink, file) {
+        match (sink, &wanted.file) {
             (Some(Place::File(mut new_file)), Some(file)) => {
-                new_file.name(&path::fill(file, &task.id, index, info.extension), replace).map_err(about)?;
+                let file = path::fill(file, &task.id, wanted.index, info.extension);
+                new_file.name(&file, wanted.replace).map_err(about)?;
                 Ok(Delivery::Saved(SavedPicture { path: new_file.finish().map_err(about)?, info }))
             }
-            (Some(Place::Memory(data)), _) => Ok(Delivery::Picture(Picture { data, info })),
+            (Some(Place::Memory(data)), _) => match &wanted.pixels {
+                None => Ok(Delivery::Picture(Picture { data, info })),
+                Some(how) => Ok(Delivery::Pixels(image::decode(&data, &info, how, Some(stop)).map_err(about)?)),
+            },
             _ => Err(about(Error::new(Status::File, "the image has no place to go"))),
         }
     }

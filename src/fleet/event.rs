@@ -7,7 +7,7 @@ use super::Shared;
 use super::job::Goal;
 use crate::error::{Error, Status};
 use crate::journal::EntryId;
-use crate::picture::{Picture, SavedPicture};
+use crate::picture::{Picture, Pixels, SavedPicture};
 use crate::task::Task;
 
 /// What an event tells.
@@ -30,6 +30,8 @@ pub enum EventKind {
 pub enum Delivery {
     /// Its bytes.
     Picture(Picture),
+    /// Its pixels.
+    Pixels(Pixels),
     /// The file that it is in.
     Saved(SavedPicture),
 }
@@ -95,6 +97,7 @@ impl Event {
         let body = self.task.as_ref().map_or(0, |task| task.json.as_str().len());
         let image = match &self.image {
             Some(Delivery::Picture(picture)) => picture.data.len(),
+            Some(Delivery::Pixels(pixels)) => pixels.data.len(),
             _ => 0,
         };
         let known = self.error.as_ref().and_then(Error::task).map_or(0, |task| task.json.as_str().len());

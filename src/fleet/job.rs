@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::picture::PixelOptions;
 use crate::task::Task;
 
 /// Longest label of a job, bytes.
@@ -21,7 +22,7 @@ pub enum Goal {
     Finished = 3,
     /// The image's bytes are here.
     Bytes = 4,
-    /// The image's pixels are here.
+    /// The image's pixels are here, decoded on a thread of ours. Needs the feature `decode`.
     Pixels = 5,
     /// The image is in a file.
     File = 6,
@@ -77,6 +78,8 @@ pub struct Job {
     pub images: Images,
     /// How long it may take until the task is final. `None`: the options' `wait_timeout_ms`, else the dialect's.
     pub timeout: Option<Duration>,
+    /// How the image becomes pixels (`Goal::Pixels`).
+    pub pixels: PixelOptions,
     /// Where the image goes (`Goal::File`): `{id}`, `{index}` and `{ext}` are filled in.
     pub path: Option<PathBuf>,
     /// Whether an existing file is replaced. One that holds the very image may stay: the job has its goal.
@@ -96,6 +99,7 @@ impl Job {
             progress: false,
             images: Images::One(0),
             timeout: None,
+            pixels: PixelOptions::default(),
             path: None,
             replace: true,
             label: String::new(),

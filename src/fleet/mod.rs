@@ -32,7 +32,9 @@ use self::resume::lasting;
 use self::slots::{Key, Slot, Slots};
 use crate::api::{Api, Target};
 use crate::error::{Error, Result, Status};
+use crate::image;
 use crate::journal::Journal;
+use crate::picture::PixelOptions;
 use crate::poll::{Schedule, Start};
 use crate::task::Task;
 
@@ -284,12 +286,14 @@ impl Fleet {
 impl Shared {
     /// Checks a job, and gives its slot and the task that it begins with.
     fn slot_of(&self, job: Job) -> Result<(Slot, Option<Box<Task>>)> {
-        let Job { source, goal, progress, images, timeout, mut path, replace, label, user_data } = job;
+        let Job { source, goal, progress, images, timeout, mut pixels, mut path, replace, label, user_data } = job;
         if label.len() > MAX_LABEL_BYTES {
             return Err(Error::invalid(format!("the label is longer than {MAX_LABEL_BYTES} bytes")));
         }
         if goal == Goal::Pixels {
-            return Err(Error::new(Status::Unsupported, "this version decodes no images: take the goal bytes"));
+            image::can_decode()?;
+        } else if pixels != PixelOptions::default() {
+            return Err(Error::invalid("only the goal pixels takes a size and an order of pixels"));
         }
         match (goal, &path) {
             (Goal::File, None) => return Err(Error::invalid("the goal file needs a path")),
@@ -309,6 +313,12 @@ impl Shared {
         (slot.user_data, slot.progress, slot.replace, slot.label) = (user_data, progress, replace, label.into());
         if let Some(path) = path {
             slot.rest().path = Some(path);
+        }
+        if goal == Goal::Pixels {
+            if pixels.max_pixels == 0 {
+                pixels.max_pixels = self.api.setup.max_image_pixels;
+            }
+            slot.rest().pixels = pixels;
         }
         if let Some(timeout) = timeout {
             slot.rest().timeout_ms = Some(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));

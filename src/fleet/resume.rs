@@ -11,12 +11,17 @@ use super::slots::Slot;
 use super::{Fleet, Shared, State, closed};
 use crate::api::unix_ms;
 use crate::error::{Error, Result, Status};
+use crate::image;
 use crate::journal::{Entry, EntryId, Journal};
 use crate::log::LogLevel;
+use crate::picture::PixelOptions;
 
 /// Bits of an entry's flags.
 const PROGRESS: u32 = 1;
 const NO_REPLACE: u32 = 2;
+const FLIP_Y: u32 = 4;
+const BGRA: u32 = 8;
+const PREMULTIPLY: u32 = 16;
 /// The image index of a job that is about all images.
 const ALL_IMAGES: u64 = u64::MAX;
 
@@ -182,6 +187,7 @@ impl Shared {
         // No time at all is not the default time, which is kept as 0.
         let timeout_ms = rest.and_then(|rest| rest.timeout_ms).map_or(0, |ms| ms.max(1));
         let path = rest.and_then(|rest| rest.path.as_ref()).and_then(|path| path.to_str()).unwrap_or_default();
+        let pixels = rest.map(|rest| rest.pixels).unwrap_or_default();
         let age_ms = self.api.entrance.clock.now_ms().saturating_sub(slot.born_ms);
         Entry {
             provider: self.provider().to_owned(),
@@ -195,12 +201,20 @@ impl Shared {
             },
             model: String::new(),
             goal: slot.goal as u32,
-            flags: if slot.progress { PROGRESS } else { 0 } | if slot.replace { 0 } else { NO_REPLACE },
+            flags: [
+                (slot.progress, PROGRESS),
+                (!slot.replace, NO_REPLACE),
+                (pixels.flip_y, FLIP_Y),
+                (pixels.bgra, BGRA),
+                (pixels.premultiply, PREMULTIPLY),
+            ]
+            .into_iter()
+            .fold(0, |flags, (set, flag)| if set { flags | flag } else { flags }),
             image_index: match slot.images {
                 Images::One(index) => index as u64,
                 Images::All => ALL_IMAGES,
             },
-            max_side: 0,
+            max_side: pixels.max_side,
             timeout_ms: u32::try_from(timeout_ms).unwrap_or(u32::MAX),
             path: path.to_owned(),
         }
@@ -215,10 +229,12 @@ impl Shared {
     fn read_entry(&self, id: EntryId, entry: Entry, progress: bool) -> Result<Slot> {
         let newer =
             || Error::new(Status::Journal, "an entry wants what this version cannot do: it stays for a later one");
-        let known = Goal::ALL.iter().filter(|goal| **goal != Goal::Pixels);
-        let goal = *known.into_iter().find(|goal| **goal as u32 == entry.goal).ok_or_else(newer)?;
-        if entry.max_side != 0 || entry.flags & !(PROGRESS | NO_REPLACE) != 0 {
+        let goal = *Goal::ALL.iter().find(|goal| **goal as u32 == entry.goal).ok_or_else(newer)?;
+        if entry.flags & !(PROGRESS | NO_REPLACE | FLIP_Y | BGRA | PREMULTIPLY) != 0 {
             return Err(newer());
+        }
+        if goal == Goal::Pixels {
+            image::can_decode()?;
         }
         let images = match usize::try_from(entry.image_index) {
             _ if entry.image_index == ALL_IMAGES => Images::All,
@@ -231,6 +247,15 @@ impl Shared {
         slot.replace = entry.flags & NO_REPLACE == 0;
         if entry.timeout_ms != 0 {
             slot.rest().timeout_ms = Some(entry.timeout_ms.into());
+        }
+        if goal == Goal::Pixels {
+            slot.rest().pixels = PixelOptions {
+                max_side: entry.max_side,
+                max_pixels: self.api.setup.max_image_pixels,
+                flip_y: entry.flags & FLIP_Y != 0,
+                bgra: entry.flags & BGRA != 0,
+                premultiply: entry.flags & PREMULTIPLY != 0,
+            };
         }
         if !entry.path.is_empty() {
             slot.rest().path = Some(entry.path.into());

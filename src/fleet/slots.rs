@@ -10,6 +10,7 @@ use crate::dialect::Outgoing;
 use crate::error::Error;
 use crate::http::Stop;
 use crate::journal::EntryId;
+use crate::picture::PixelOptions;
 use crate::task::{State, Task};
 
 /// A place that a job has until it is over; then the next one gets it.
@@ -54,6 +55,7 @@ pub(super) struct Rest {
     /// The caller's own time limit, milliseconds.
     pub(super) timeout_ms: Option<u64>,
     pub(super) path: Option<PathBuf>,
+    pub(super) pixels: PixelOptions,
     /// Of a job about all images: the next one, and what the first that failed came to.
     pub(super) next_image: usize,
     pub(super) first_error: Option<Error>,

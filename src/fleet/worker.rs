@@ -13,8 +13,8 @@ use crate::panics;
 use crate::poll::Turn;
 use crate::threads;
 
-/// A TLS exchange needs 48 KiB.
-const STACK_BYTES: usize = 256 * 1024;
+/// A TLS exchange needs 48 KiB. The tables of a colour profile may pass over the stack, 256 KiB each; what is not used costs nothing.
+const STACK_BYTES: usize = if cfg!(feature = "decode") { 1024 * 1024 } else { 256 * 1024 };
 /// So long changes of the journal that nobody waits for may gather while there is other work.
 const JOURNAL_PAUSE: Duration = Duration::from_millis(200);
 

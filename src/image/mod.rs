@@ -5,6 +5,7 @@
 //! - [`download`]: an address becomes bytes.
 //! - [`partial`]: what has come so far, and how the rest is asked for.
 //! - [`inspect`], [`sniff`]: whether the bytes are an image, and a whole one.
+//! - [`pixels`]: an image becomes pixels.
 //! - [`file`]: a file that is whole or absent. [`leftovers`]: what killed programs left of theirs.
 
 mod download;
@@ -14,6 +15,7 @@ mod inspect;
 mod leftovers;
 mod link;
 mod partial;
+mod pixels;
 mod sniff;
 
 pub(crate) use download::{Download, Progress, Sink, Tried, pause_of_host};
@@ -22,3 +24,4 @@ pub(crate) use inline::decode as decode_inline;
 pub(crate) use inspect::Inspector;
 pub(crate) use leftovers::Leftovers;
 pub(crate) use link::resolve;
+pub(crate) use pixels::{available as can_decode, decode};

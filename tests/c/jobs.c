@@ -315,20 +315,22 @@ static void what_is_no_job_is_refused_and_nothing_is_sent(void)
     CHECK_HOLDS(told, "goal");
     job = job_for("task_1", 7);
     REFUSED(&job, invalid);
-    job = job_for("task_1", IMGTASK_GOAL_PIXELS);
-    REFUSED(&job, unsupported);
     job = job_for("task_1", IMGTASK_GOAL_SUBMITTED);
     REFUSED(&job, invalid);
     CHECK_HOLDS(told, "submitted");
     for (i = 0; i < 32; i++) {
         job = good;
         job.flags = (uint32_t)1 << i;
-        if (job.flags != IMGTASK_FLAG_PROGRESS && job.flags != IMGTASK_FLAG_NO_REPLACE)
+        if (job.flags > IMGTASK_FLAG_PREMULTIPLY)
             REFUSED(&job, unsupported);
+        else if (job.flags > IMGTASK_FLAG_NO_REPLACE)
+            REFUSED(&job, invalid);
     }
+    /* How pixels lie is said of pixels alone. */
     job = good;
     job.max_side = 512;
-    REFUSED(&job, unsupported);
+    REFUSED(&job, invalid);
+    CHECK_HOLDS(told, "pixels");
 
     /* Where it goes. */
     job = job_for("task_1", IMGTASK_GOAL_FILE);
