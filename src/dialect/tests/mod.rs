@@ -4,6 +4,7 @@ mod builtin;
 mod cost;
 mod documents;
 mod hostile;
+mod index;
 mod requests;
 mod samples;
 
