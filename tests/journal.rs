@@ -449,7 +449,6 @@ fn a_job_comes_back_to_the_goal_it_had() {
     let client = place.client(&server);
     let out = place.folder.path();
     let file = |name: &str| Some(out.join(name));
-    fs::write(out.join("there.png"), "mine").expect("writes");
     let how = PixelOptions { max_side: 1, flip_y: true, bgra: true, premultiply: true, ..PixelOptions::default() };
     let mut jobs = vec![
         Job { path: file("{id}-{index}.{ext}"), images: Images::One(1), ..order("file", Goal::File) },
@@ -468,6 +467,8 @@ fn a_job_comes_back_to_the_goal_it_had() {
         client.start(job).expect("accepted");
     }
     until_asked(&server, "POST", count);
+    // Before the submit it would have been in nobody's interest to pay.
+    fs::write(out.join("there.png"), "mine").expect("writes");
     let _not_acknowledged = last(&client);
     place.until_it_brings_back(&server, count);
 
