@@ -475,7 +475,10 @@ typedef struct imgtask_client_options {
     uint64_t max_image_bytes;
     /** Largest image that is decoded, in pixels. Default 67,108,864 (8192 x 8192, 256 MiB of pixels). */
     uint64_t max_image_pixels;
-    /** 1: links to private addresses are followed although the API itself is public. Default 0. */
+    /**
+     * 1: links to private addresses are followed although the API itself is public. Default 0. Through a proxy, which
+     * looks names up itself, links are judged by the addresses in them alone.
+     */
     uint32_t allow_private_images;
     /** 1: the API may be at a plain http:// address that is not on loopback. The key then travels unprotected. Default 0. */
     uint32_t allow_plain_http;

@@ -61,7 +61,7 @@ pub struct Options {
     /// Largest image that is made pixels of, in pixels. Default 67,108,864 (8192 x 8192).
     pub max_image_pixels: u64,
     /// Whether links to private addresses are followed although the API itself is public. Where the API is at a private
-    /// address, they are.
+    /// address, they are. Through a proxy, which looks names up itself, links are judged by the addresses in them alone.
     pub allow_private_images: bool,
     /// Whether the API may be at a plain `http://` address that is not on loopback.
     pub allow_plain_http: bool,

@@ -96,7 +96,8 @@ pub struct imgtask_client_options {
     pub max_image_bytes: u64,
     /// Largest image that is decoded, in pixels. Default 67,108,864 (8192 x 8192, 256 MiB of pixels).
     pub max_image_pixels: u64,
-    /// 1: links to private addresses are followed although the API itself is public. Default 0.
+    /// 1: links to private addresses are followed although the API itself is public. Default 0. Through a proxy, which
+    /// looks names up itself, links are judged by the addresses in them alone.
     pub allow_private_images: u32,
     /// 1: the API may be at a plain http:// address that is not on loopback. The key then travels unprotected. Default 0.
     pub allow_plain_http: u32,

@@ -320,7 +320,20 @@ fn a_proxy_carries_the_call_and_sees_no_key() {
         assert_eq!(reply.read_to_vec(10).unwrap(), b"{}");
     }
     assert_eq!((proxy.connections(), http.helper_threads()), (1, 0));
-    for host in ["127.0.0.1", "10.0.0.1", "localhost", "[::1]"] {
+    for host in [
+        "127.0.0.1",
+        "10.0.0.1",
+        "169.254.169.254",
+        "localhost",
+        "LocalHost.",
+        "2130706433",
+        "0x7f.1",
+        "012.1",
+        "[::1]",
+        "[fd00::1]",
+        "[::ffff:10.0.0.1]",
+        "[64:ff9b::10.0.0.1]",
+    ] {
         let url = Url::parse(&format!("http://{host}/")).unwrap();
         let failure = send(&http, &Request { public_only: true, ..get(&url) }).err().unwrap();
         assert_eq!(failure.error.status(), Status::Blocked, "{host}");
