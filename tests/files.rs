@@ -350,7 +350,7 @@ fn a_place_that_cannot_be_written_to_is_an_error_that_names_it() {
         ("private", "permission denied", &[]),
         ("folder", "is a folder", &["cat.png"]),
         ("pipe", "not a file", &["cat.png"]),
-        // Larger than the limit of the process, which ignores SIGXFSZ.
+        // Larger than the process may write.
         ("limit", "larger than the system allows", &[]),
     ] {
         in_vain(&saving, &image, cause, &[words], left, |command| {

@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{Answer, PNG, Server, options, task_with_image, typed, within};
@@ -70,7 +71,7 @@ fn until_it_pauses(client: &Client, server: &Server, asked: usize) {
 
 #[test]
 fn hosts_that_want_to_be_left_alone_hold_up_no_other_host_and_are_asked_once() {
-    let shut = [1, 2].map(|_| Server::start(|_, before| if before == 0 { busy(2) } else { typed("image/png", PNG) }));
+    let shut = [1, 2].map(|_| Server::start(|_, before| if before == 0 { busy(4) } else { typed("image/png", PNG) }));
     let open = Server::start(|_, _| typed("image/png", PNG));
     let client = few(&open);
     let started = Instant::now();
@@ -87,15 +88,50 @@ fn hosts_that_want_to_be_left_alone_hold_up_no_other_host_and_are_asked_once() {
     }
     let ends: Vec<u64> = (0..20).map(|_| next_end(&client).user_data).collect();
     assert!(ends.iter().all(|n| *n >= 100), "{ends:?}");
-    assert!(started.elapsed() < Duration::from_secs(2), "they waited: {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(4), "they waited: {:?}", started.elapsed());
     // None of the six was sent while its host was closed.
     assert_eq!(shut.each_ref().map(|server| server.asked().len()), [1, 1]);
     for _ in 0..6 {
         let end = next_end(&client);
         assert_eq!((end.status(), end.user_data < 100), (Status::Ok, true));
     }
-    assert!(started.elapsed() >= Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(started.elapsed() >= Duration::from_secs(4), "{:?}", started.elapsed());
     assert_eq!(shut.each_ref().map(|server| server.asked().len()), [4, 4]);
+}
+
+#[test]
+fn a_host_that_wants_to_be_left_alone_is_asked_for_one_image_when_the_time_is_over_and_then_for_the_rest() {
+    const LASTS: Duration = Duration::from_millis(500);
+    let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let noted = Arc::clone(&times);
+    let server = Server::start(move |_, before| {
+        noted.lock().expect("a lock").push(Instant::now());
+        let image = [format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", PNG.len()).as_bytes(), PNG].concat();
+        let half = image.len().div_ceil(2);
+        match before {
+            // The three that were sent beside it have their answers a moment later.
+            0 => {
+                let since = Instant::now();
+                while noted.lock().expect("a lock").len() < 4 && since.elapsed() < SOON {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                busy(2)
+            }
+            1..=4 => Answer::Drip(image, half, LASTS),
+            _ => Answer::Raw(image),
+        }
+    });
+    let client = Client::create(&Options { max_workers: 8, ..options("dimilinks", &server) }).expect("a client");
+    for _ in 0..10 {
+        client.start(job(&server, Goal::Bytes)).expect("accepted");
+    }
+    for _ in 0..10 {
+        assert_eq!(next_end(&client).status(), Status::Ok);
+    }
+    let times = times.lock().expect("a lock");
+    assert_eq!(times.len(), 11);
+    assert!(times[4] - times[3] >= Duration::from_secs(2), "it was asked while it wanted to be left alone: {times:?}");
+    assert!(times[5] - times[4] >= LASTS, "the first one had no answer yet: {times:?}");
 }
 
 #[test]
