@@ -21,7 +21,7 @@ hush     = $(if $(wildcard $(1)),--quiet)
 # A program that uses the old file goes on with it.
 place = cp $(1) $(2).new && mv -f $(2).new $(2)
 
-.PHONY: demo test lib lib-lean header examples bench lint clean help
+.PHONY: demo test lib lib-lean header schema examples bench lint clean help
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -57,6 +57,12 @@ endef
 
 header: ## include/imgtask.h, abi/symbols.txt and the bindings' declarations from the sources
 	@bash abi/header.sh
+
+# The tables are the end of their page.
+schema: tool ## docs/dialect.schema.json and the tables of docs/dialects.md from the sources
+	@$(BUILD)/bin/imgtask dialect schema > docs/dialect.schema.json
+	@sed -i '/^<!-- members -->$$/q' docs/dialects.md
+	@(echo; $(BUILD)/bin/imgtask dialect schema --table) >> docs/dialects.md
 
 examples: lib ## the C examples, into build/examples; that of SDL2 where it is installed
 	@mkdir -p $(BUILD)/examples

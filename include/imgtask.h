@@ -421,7 +421,11 @@ typedef struct imgtask_client_options {
      * Exactly one of provider and dialect_json must be set.
      */
     const char *provider;
-    /** An own dialect as JSON. */
+    /**
+     * An own dialect, which docs/dialects.md tells how to write: a JSON document, or the UTF-8 path of a file that holds one.
+     * It is taken for a document when its first character that is no white space is '{'. What is wrong with it is told with
+     * the file and the JSON pointers to the members.
+     */
     const char *dialect_json;
     /**
      * Where the API is: "https://host[:port][/path]", with or without "/v1". Default: the environment variable

@@ -342,6 +342,40 @@ mod tests {
     }
 
     #[test]
+    fn a_dialect_is_a_document_or_the_path_of_one() {
+        const OWN: &str = r#"{"name":"own","base_url":"https://own.example","poll":{"paths":["/{id}"]}}"#;
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("own.json");
+        let with = |dialect: &str| Options {
+            provider: String::new(),
+            dialect_json: Some(dialect.into()),
+            api_key: Some("k".into()),
+            ..Options::default()
+        };
+        let path = file.to_str().expect("UTF-8");
+        std::fs::write(&file, format!("\u{feff} {OWN}")).expect("written");
+        for dialect in [OWN, &format!("\u{feff}\n {OWN}"), path] {
+            let setup = Setup::new(&with(dialect)).unwrap_or_else(|e| panic!("{dialect}: {e}"));
+            assert_eq!(&*setup.dialect.profile().name, "own");
+        }
+        std::fs::write(&file, r#"{"name":"Own","pol":{}}"#).expect("written");
+        let told = refusal(&with(path));
+        for part in [&*format!("dialect {path}: /pol: unknown member"), "; /name: must be 1 to 64", "; poll is missing"]
+        {
+            assert!(told.contains(part), "{told}");
+        }
+        std::fs::write(&file, [0xff, b'{']).expect("written");
+        assert_eq!(refusal(&with(path)), format!("the dialect file {path} is not UTF-8"));
+        std::fs::write(&file, vec![b' '; MAX_DOCUMENT + 9]).expect("written");
+        assert!(refusal(&with(path)).ends_with(": the document is longer than 1 MiB"));
+        let folder = folder.path().to_str().expect("UTF-8");
+        assert_eq!(refusal(&with(folder)), format!("the dialect file {folder} cannot be read: the path is a folder"));
+        assert_eq!(refusal(&with("sk-CANARY")), "the dialect file of that name cannot be read: there is no such file");
+        let both = Options { provider: "dimilinks".into(), ..with(path) };
+        assert_eq!(refusal(&both), "give a provider or a dialect, not both");
+    }
+
+    #[test]
     fn a_missing_key_names_its_variable() {
         let mut options = options();
         options.api_key = None;

@@ -52,7 +52,9 @@ pub struct imgtask_client_options {
     /// Name of a built-in provider: "dimilinks", "dimilinks-legacy", "lemondata"; imgtask_provider_get lists them.
     /// Exactly one of provider and dialect_json must be set.
     pub provider: *const c_char,
-    /// An own dialect as JSON.
+    /// An own dialect, which docs/dialects.md tells how to write: a JSON document, or the UTF-8 path of a file that holds one.
+    /// It is taken for a document when its first character that is no white space is '{'. What is wrong with it is told with
+    /// the file and the JSON pointers to the members.
     pub dialect_json: *const c_char,
     /// Where the API is: "https://host[:port][/path]", with or without "/v1". Default: the environment variable
     /// <NAME>_BASE_URL, then the provider's own address. A game points it at its studio's backend.

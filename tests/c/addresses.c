@@ -83,6 +83,14 @@ static void an_option_that_names_nothing_is_refused(void)
     CHECK_REFUSED(imgtask_client_create(&options, &client, &error), invalid, "dialect");
     options.dialect_json = "{}";
     CHECK_REFUSED(imgtask_client_create(&options, &client, &error), invalid, "dialect");
+    /* What does not begin with a brace is the path of a file. */
+    options.dialect_json = " no/such/dialect.json";
+    CHECK_REFUSED(imgtask_client_create(&options, &client, &error), invalid, "no/such/dialect.json cannot be read");
+    options.dialect_json = "canary";
+    CHECK_REFUSED(imgtask_client_create(&options, &client, &error), invalid, "dialect");
+    options.dialect_json = "{\"name\":\"Own\",\"pol\":1}";
+    CHECK_REFUSED(imgtask_client_create(&options, &client, &error), invalid, "/name: must be");
+    CHECK_REFUSED(imgtask_client_create(&options, &client, &error), invalid, "/pol: unknown member");
     options = options_for("dimilinks", NULL, NULL);
     unsetenv("DIMILINKS_API_KEY");
     CHECK_REFUSED(imgtask_client_create(&options, &client, &error), invalid, "DIMILINKS_API_KEY");

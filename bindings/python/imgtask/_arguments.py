@@ -39,11 +39,21 @@ def path_text(name: str, value: Optional[PathLike]) -> Optional[bytes]:
     return text(name, path.decode() if isinstance(path, bytes) else path)
 
 
-def dialect_text(dialect: Union[str, Mapping[str, Any], None]) -> Optional[bytes]:
-    """A dialect as JSON."""
+#: A dialect: a document as a dict or as JSON text, or the path of a file that holds one.
+Dialect = Union[Mapping[str, Any], PathLike]
+
+
+def dialect_text(dialect: Optional[Dialect]) -> Optional[bytes]:
+    """A dialect as the library takes it: a document, or a path. A str is a document if it begins with a brace."""
     if isinstance(dialect, Mapping):
         return json_text("dialect", dialect)
-    return text("dialect", dialect)
+    if dialect is None or isinstance(dialect, str):
+        return text("dialect", dialect)
+    if not isinstance(dialect, (bytes, os.PathLike)):
+        raise TypeError(f"dialect must be a dict, JSON text or a path, not {type(dialect).__name__}")
+    path = os.fsdecode(dialect)
+    # A path stays one, whatever its file is called.
+    return path_text("dialect", os.path.join(os.curdir, path) if path.lstrip().startswith("{") else path)
 
 
 def request_text(request: Union[str, Mapping[str, Any], None], members: Dict[str, Any]) -> bytes:

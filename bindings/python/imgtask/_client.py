@@ -12,6 +12,7 @@ from . import _abi
 from ._abi import Status
 from ._arguments import (
     TaskRef,
+    Dialect,
     dialect_text,
     image_index,
     milliseconds,
@@ -42,8 +43,8 @@ NEAR = 0.005
 class Client(Jobs):
     """One service, one key. Every call may be made from any thread.
 
-    `provider` is the name of a built-in one (see `providers()`); `dialect`, a dict or JSON text, describes another
-    service instead. The key comes from `api_key`, else from the provider's environment variable; `base_url` from the
+    `provider` is the name of a built-in one (see `providers()`); `dialect`, a dict, JSON text or the path of a JSON file,
+    describes another service instead (docs/dialects.md tells how). The key comes from `api_key`, else from the provider's environment variable; `base_url` from the
     argument, else from `<NAME>_BASE_URL`, else it is the service's own.
 
     Times are seconds, sizes bytes; `None` means the default.
@@ -81,7 +82,7 @@ class Client(Jobs):
         api_key: Optional[str] = None,
         base_url: Optional[str] = None,
         *,
-        dialect: Union[str, Mapping[str, Any], None] = None,
+        dialect: Optional[Dialect] = None,
         user_agent: Optional[str] = None,
         proxy_url: Optional[str] = None,
         ca_file: Optional[PathLike] = None,

@@ -1,9 +1,12 @@
 """What a client is given: options, arguments, keys; and what it never shows."""
 
+import json
 import os
+import tempfile
 import time
 import traceback
 import unittest.mock
+from pathlib import Path
 from typing import Any, List, Tuple
 
 import imgtask
@@ -130,9 +133,37 @@ class Arguments(WithSandbox):
         self.assertTrue(known["lemondata"].can_cancel)
         self.assertFalse(known["dimilinks"].can_cancel)
 
-    def test_a_dialect_of_ones_own_is_a_dict(self) -> None:
-        with self.assertRaises(imgtask.InvalidArgument):
+    def test_a_dialect_of_ones_own_is_a_dict_a_text_or_a_file(self) -> None:
+        own = {"name": "own", "poll": {"paths": ["/t/{id}"]}}
+        with tempfile.TemporaryDirectory() as folder:
+            plain, braced = Path(folder, "own.json"), Path(folder, "{own}.json")
+            for file in (plain, braced):
+                file.write_text(json.dumps(own))
+            here = os.getcwd()
+            os.chdir(folder)
+            self.addCleanup(os.chdir, here)
+            ways = [own, json.dumps(own), "  \n" + json.dumps(own), plain, str(plain), os.fsencode(plain), Path("{own}.json")]
+            for dialect in ways:
+                imgtask.Client(dialect=dialect, api_key="key", base_url="http://127.0.0.1:1").close()
+
+            # What is wrong is told with the file, and with every pointer.
+            plain.write_text('{"name": "Own", "poll": {"paths": []}, "pol": 1}')
+            with self.assertRaises(imgtask.InvalidArgument) as caught:
+                imgtask.Client(dialect=plain, api_key="key", base_url="http://127.0.0.1:1")
+            told = str(caught.exception)
+            for part in (str(plain), "/name: must be", "/pol: unknown member"):
+                self.assertIn(part, told)
+            with self.assertRaisesRegex(imgtask.InvalidArgument, "gone.json cannot be read: there is no such file"):
+                imgtask.Client(dialect="gone.json", api_key="key", base_url="http://127.0.0.1:1")
+            os.chdir(here)
+        with self.assertRaisesRegex(imgtask.InvalidArgument, "/no: unknown member.*name is missing"):
             imgtask.Client(dialect={"no": "dialect"}, api_key="key", base_url="http://127.0.0.1:1")
+        with self.assertRaises(TypeError):
+            imgtask.Client(dialect=7, api_key="key", base_url="http://127.0.0.1:1")  # type: ignore[arg-type]
+        # A key at the wrong place is not repeated.
+        with self.assertRaises(imgtask.InvalidArgument) as caught:
+            imgtask.Client(dialect=CANARY, api_key="key", base_url="http://127.0.0.1:1")
+        self.assertNotIn(CANARY, str(caught.exception))
 
 
 class Secrets(WithSandbox):
