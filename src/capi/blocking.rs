@@ -212,7 +212,8 @@ pub unsafe extern "C" fn imgtask_client_download(
 /// @param error        receives why, or NULL.
 /// @return OK; FILE: the file cannot be written, or exists and may not be replaced; otherwise as imgtask_client_download.
 ///
-/// Blocks as imgtask_client_download does.
+/// Blocks as imgtask_client_download does. Where the process has a limit of file size (RLIMIT_FSIZE), ignore SIGXFSZ: by default the
+/// system ends a process that writes beyond it. Jobs need nothing: they end in FILE.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn imgtask_client_download_file(

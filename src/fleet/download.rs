@@ -56,10 +56,10 @@ impl Begun {
         }
     }
 
-    /// Lets go of what has come.
-    fn forget(&mut self) {
+    /// Lets go of what has come, and gives it.
+    fn forget(&mut self) -> Option<Place> {
         self.retrieval.forget();
-        self.sink = None;
+        self.sink.take()
     }
 }
 
@@ -105,10 +105,13 @@ impl Shared {
                     return self.end_stopped(&mut state, key, Some(task));
                 }
                 let held = state.lanes.weight() + begun.weight();
-                if held > MAX_HELD_BYTES / 2 || state.lanes.pausing() >= MAX_KEPT {
-                    begun.forget();
-                }
-                return state.lanes.pause(host, Waiting { key, task, begun: Some(begun) }, until_ms);
+                let is_kept = held <= MAX_HELD_BYTES / 2 && state.lanes.pausing() < MAX_KEPT;
+                let let_go = if is_kept { None } else { begun.forget() };
+                state.lanes.pause(host, Waiting { key, task, begun: Some(begun) }, until_ms);
+                drop(state);
+                // Outside the lock: a file may go.
+                drop(let_go);
+                return;
             }
             Ok(Tried::Whole(info)) => {
                 let sink = begun.sink.take();

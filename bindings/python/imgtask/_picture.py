@@ -57,6 +57,9 @@ class Picture:
                     with contextlib.suppress(OSError):
                         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 file.write(self.data)
+                # On the disk before the name is: a machine that loses its power leaves no torn file either.
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(part, target)
         except BaseException as error:
             with contextlib.suppress(OSError):
