@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{Answer, PNG, Server, options, task_with_image, typed, within};
+use common::{Answer, PNG, Server, json, options, refusal, succeeded, task_with_image, typed, within};
 use imgtask::{Client, Delivery, Event, EventKind, Goal, Job, Options, Source, State, Status};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -132,6 +132,48 @@ fn a_host_that_wants_to_be_left_alone_is_asked_for_one_image_when_the_time_is_ov
     assert_eq!(times.len(), 11);
     assert!(times[4] - times[3] >= Duration::from_secs(2), "it was asked while it wanted to be left alone: {times:?}");
     assert!(times[5] - times[4] >= LASTS, "the first one had no answer yet: {times:?}");
+}
+
+#[test]
+fn links_that_wait_for_the_gate_to_be_renewed_hold_up_no_other_host() {
+    let refusing = [1, 2].map(|_| {
+        Server::start(|asked, _| if asked.path == "/a" { refusal(403, "expired") } else { typed("image/png", PNG) })
+    });
+    let links: Vec<String> = refusing.iter().map(|server| format!("{}/fresh", server.url())).collect();
+    // The service is busy when it is asked first; then it has a new link for each of the two tasks.
+    let api = Server::start(move |asked, before| match before {
+        0 => busy(3),
+        _ => json(&succeeded(&[&links[usize::from(asked.path.ends_with("img_2"))]])),
+    });
+    let open = Server::start(|_, _| typed("image/png", PNG));
+    let client = few(&api);
+    let started = Instant::now();
+    assert_eq!(client.fetch("img_1").expect_err("busy").status(), Status::RateLimited);
+    for (server, id) in refusing.iter().zip(["img_1", "img_2"]) {
+        let mut job = job(server, Goal::Bytes);
+        let Source::Task(task) = &mut job.source else { panic!("it has a task") };
+        (task.id, task.poll_ref) = (id.to_owned(), id.to_owned());
+        client.start(job).expect("accepted");
+    }
+    for server in &refusing {
+        until_it_pauses(&client, server, 1);
+    }
+    for n in 100..120 {
+        client.start(Job { user_data: n, ..job(&open, Goal::Bytes) }).expect("accepted");
+    }
+    let ends: Vec<u64> = (0..20).map(|_| next_end(&client).user_data).collect();
+    assert!(ends.iter().all(|n| *n >= 100), "{ends:?}");
+    assert!(started.elapsed() < Duration::from_secs(3), "they waited: {:?}", started.elapsed());
+    for _ in 0..2 {
+        let end = next_end(&client);
+        assert_eq!(end.status(), Status::Ok, "{end:?}");
+    }
+    assert!(started.elapsed() >= Duration::from_secs(3), "{:?}", started.elapsed());
+    for server in &refusing {
+        let paths: Vec<String> = server.asked().into_iter().map(|asked| asked.path).collect();
+        assert_eq!(paths, ["/a", "/fresh"], "a link that was refused is not tried again");
+    }
+    assert_eq!(api.asked().len(), 3, "one look for each");
 }
 
 #[test]

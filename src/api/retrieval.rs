@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Api, unix_ms};
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result, Retry, Status};
 use crate::http::{Stop, Url};
-use crate::image::{self, Download, Inspector, Progress, Sink, Tried};
+use crate::image::{self, Download, Inspector, Pause, Progress, Sink, Tried};
 use crate::log::LogLevel;
 use crate::picture::PictureInfo;
 use crate::task::{Image, State, Task};
@@ -25,6 +25,9 @@ pub(crate) struct Retrieval {
     url: Option<Url>,
     /// Whether its link was renewed.
     renewed: bool,
+    /// Why its link has to be renewed, and by when the gate must have let a look through for that.
+    refused: Option<Error>,
+    renew_by: Option<Instant>,
 }
 
 impl Retrieval {
@@ -32,7 +35,7 @@ impl Retrieval {
     pub(crate) const MOST_BYTES: usize = Progress::MOST_BYTES;
 
     pub(crate) fn new() -> Retrieval {
-        Retrieval { progress: Progress::new(), url: None, renewed: false }
+        Retrieval { progress: Progress::new(), url: None, renewed: false, refused: None, renew_by: None }
     }
 
     /// The sink has lost what it took.
@@ -106,7 +109,7 @@ impl Api {
         stop: &Arc<Stop>,
         sink: &mut dyn Sink,
     ) -> Result<Tried> {
-        let Retrieval { progress, url, renewed } = retrieval;
+        let Retrieval { progress, url, renewed, refused, renew_by } = retrieval;
         let (setup, image) = (&self.setup, &task.images[index]);
         let key = self.key();
         let download = Download {
@@ -121,23 +124,29 @@ impl Api {
             bytes_received: &self.counters.bytes_received,
             auth: self.image_auth(&key, task, image.url()),
         };
-        let mut refused = None;
-        if *renewed || !self.expires_soon(image) {
+        if refused.is_none() && (*renewed || !self.expires_soon(image)) {
             let url = match url {
                 Some(url) => url,
                 None => url.insert(address(image.url())?),
             };
             match download.fetch(url, progress, sink) {
-                Err(error) if error.status() == Status::LinkExpired && !*renewed => refused = Some(error),
+                Err(error) if error.status() == Status::LinkExpired && !*renewed => *refused = Some(error),
                 result => return result,
             }
         }
-        *renewed = true;
+        let by = *renew_by.get_or_insert_with(|| Instant::now() + setup.request_timeout);
         let fresh = match self.look_again(task, stop) {
             Ok(fresh) => fresh,
             Err(error) if error.status() == Status::Cancelled => return Err(error),
-            Err(_) => None,
+            Err(error) => match error.retry() {
+                // Nothing was sent: the gate says when it may be.
+                Retry::After(time) if error.http_status() == 0 && Instant::now() + time <= by => {
+                    return Ok(Tried::Again(Pause { time, of_host: false }));
+                }
+                _ => None,
+            },
         };
+        *renewed = true;
         let fresh = fresh.as_ref().and_then(|fresh| {
             // An item of the service's list may hold several images.
             let same_item = |other: &&Image| other.source_index == image.source_index;
@@ -145,7 +154,7 @@ impl Api {
             let renewed = fresh.images.iter().filter(same_item).nth(before)?;
             Some((fresh.inline_text(renewed), renewed.url()))
         });
-        let link = match (fresh, refused) {
+        let link = match (fresh, refused.take()) {
             (Some((Some(text), _)), _) => {
                 sink.restart()?;
                 return self.take_inline(text, sink);
@@ -170,7 +179,7 @@ impl Api {
         let Ok(target) = self.target(if task.poll_ref.is_empty() { &task.id } else { &task.poll_ref }) else {
             return Ok(None);
         };
-        let leave = self.admit(stop, self.setup.request_timeout)?;
+        let leave = self.admit(stop, Duration::ZERO)?;
         let look = self.look(&target, stop, Instant::now() + self.setup.request_timeout, leave)?;
         Ok(Some(look.task))
     }
