@@ -291,6 +291,14 @@ fn try_says_how_a_body_is_read_and_from_which_pointers() {
     let object = finish(imgtask(&[&arguments[..], &["Retry-After: 60"]].concat())).ends_with(0).object();
     assert_eq!((&object["error"]["status"], &object["wait_ms"]), (&json!("rate_limited"), &json!(60_000)));
 
+    let (body, result) = (sample("survey_fal_completed.json"), sample("survey_fal_result.json"));
+    let arguments = ["dialect", "try", "fal", "--body", &body];
+    let run = finish(imgtask(&arguments)).ends_with(0).says("--result-body");
+    assert!(run.out.contains("/response_url"), "{}", run.out);
+    let object =
+        finish(imgtask(&[&arguments[..], &["--json", "--result-body", &result]].concat())).ends_with(0).object();
+    assert_eq!(object["from"]["images/0"], "second answer: /images/0/url");
+
     let body = sample("lemondata_create_async.json");
     let arguments = ["dialect", "try", "lemondata", "--submit", "--json", "--body", &body];
     let object = finish(imgtask(&arguments)).ends_with(0).object();

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::describe::{self, Described};
-use super::{Dialect, Meaning, trace};
+use super::{Dialect, Meaning, Reading, trace};
 use crate::error::{Error, Status};
-use crate::task::Task;
+use crate::task::{Image, State, Task};
 
 /// What is wrong with a document, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Answer<'a> {
     pub body: &'a str,
     /// Whether it answers a submit; otherwise a look.
     pub to_submit: bool,
+    /// The body of the second answer, in which the images are, for services that keep them apart.
+    pub result: Option<&'a str>,
 }
 
 /// How an answer is read.
@@ -41,6 +43,8 @@ pub struct Trial {
     pub unknown_word: bool,
     /// Whether the task succeeded without an image although the dialect names images: a wait looks again, then fails.
     pub without_image: bool,
+    /// The address of the second answer, in which the images are, "" for services that do not keep them apart.
+    pub result: String,
     /// Each value that was read, by its name in a task, and the pointer that it came from, in the order of the task's
     /// members. `images/0` and so on for the links of images.
     pub from: Vec<(String, String)>,
@@ -113,6 +117,7 @@ impl Draft {
             wait: None,
             unknown_word: false,
             without_image: false,
+            result: String::new(),
             from: Vec::new(),
         };
         if meaning != Meaning::Ok {
@@ -129,16 +134,38 @@ impl Draft {
         let body = answer.body.to_owned();
         let reading = if answer.to_submit { dialect.read_submit(body) } else { dialect.read_look(body) };
         match reading {
-            Ok(reading) => {
-                trial.wait = reading.wait_hint;
-                trial.unknown_word = reading.unknown_word;
-                let done = reading.task.state == crate::task::State::Succeeded;
-                trial.without_image = done && reading.names_images && reading.task.images.is_empty();
-                trial.from = trace::task(dialect, &reading.task, answer.body);
-                trial.task = Ok(reading.task);
-            }
+            Ok(reading) => trial.take(dialect, reading, &answer),
             Err(error) => trial.task = Err(error.with_http_status(answer.http_status)),
         }
         trial
+    }
+}
+
+impl Trial {
+    fn take(&mut self, dialect: &Dialect, mut reading: Reading, answer: &Answer<'_>) {
+        self.from = trace::task(dialect, &reading.task, answer.body);
+        if let Some(body) = answer.result.filter(|_| !reading.result.is_empty()) {
+            if let Err(error) = dialect.read_result(&mut reading, body.to_owned()) {
+                self.task = Err(error);
+                return;
+            }
+            self.from.extend(trace::images(dialect, &reading.task, body));
+        }
+        let mut task = reading.task;
+        let done = task.state == State::Succeeded && task.images.is_empty();
+        match dialect.content(&task.id).filter(|_| done) {
+            Some(path) => {
+                task.images.push(Image::at(path));
+                self.from.push(("images/0".to_owned(), "the dialect's content".to_owned()));
+            }
+            None => {
+                let is_whole = reading.result.is_empty() || answer.result.is_some();
+                self.without_image = done && reading.names_images && is_whole;
+            }
+        }
+        self.wait = reading.wait_hint;
+        self.unknown_word = reading.unknown_word;
+        self.result = reading.result;
+        self.task = Ok(task);
     }
 }

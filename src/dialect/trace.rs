@@ -13,7 +13,7 @@ use crate::task::{Image, State, Task};
 /// Every value of a task that was read, by its name, and where it stood.
 pub(super) fn task(dialect: &Dialect, task: &Task, body: &str) -> Vec<(String, String)> {
     let Ok(view) = dialect.plan.read(body) else { return Vec::new() };
-    let tree: Value = serde_json::from_str(body.trim_start_matches('\u{feff}')).unwrap_or_default();
+    let tree = tree_of(body);
     let trace = Trace { dialect, view: &view, tree: &tree };
     let mut from = Vec::new();
     let mut add = |name: &str, pointer: Option<String>| from.extend(pointer.map(|pointer| (name.to_owned(), pointer)));
@@ -50,6 +50,21 @@ pub(super) fn task(dialect: &Dialect, task: &Task, body: &str) -> Vec<(String, S
     }
     add("wait", trace.or_outer(Field::WaitHint));
     from
+}
+
+/// The links of a task's images, from the second answer that they are in.
+pub(super) fn images(dialect: &Dialect, task: &Task, body: &str) -> Vec<(String, String)> {
+    let Ok(view) = dialect.plan.read(body) else { return Vec::new() };
+    let tree = tree_of(body);
+    let trace = Trace { dialect, view: &view, tree: &tree };
+    let source = |(index, image): (usize, &Image)| {
+        trace.image(image).map(|pointer| (format!("images/{index}"), format!("second answer: {pointer}")))
+    };
+    task.images.iter().enumerate().filter_map(source).collect()
+}
+
+fn tree_of(body: &str) -> Value {
+    serde_json::from_str(body.trim_start_matches('\u{feff}')).unwrap_or_default()
 }
 
 struct Trace<'t, 'p, 'a> {
@@ -186,7 +201,7 @@ fn is_blank(value: &Value) -> bool {
 /// The words of a refusal, and where they stood.
 pub(super) fn refusal(dialect: &Dialect, body: &str) -> Vec<(String, String)> {
     let found = dialect.refusals.sources(body);
-    let tree: Value = serde_json::from_str(body.trim_start_matches('\u{feff}')).unwrap_or_default();
+    let tree = tree_of(body);
     let concrete = |way: Vec<Step>| {
         concrete(&tree, &way, &|value| !is_blank(value)).unwrap_or_else(|| Pointer { steps: way }.to_string())
     };

@@ -24,6 +24,7 @@ Nothing is sent. Ends with 0 when the answer can be read, a refusal too; 7 when 
 Members with --json: those of a task, which `imgtask --help` names, and
   http               status, meaning: ok gone rate_limited retry stop
   wait_ms            how long the answer asks to wait
+  result             the address of a second answer with the images
   from               the pointer that each value came from, by the value's name
   notes[]            what a wait would make of it, where that may surprise
 
@@ -39,6 +40,10 @@ pub(crate) struct Try {
     /// File with the answer's body, as the service's pages show it; - is the standard input
     #[arg(long, value_name = "SAMPLE")]
     body: PathBuf,
+
+    /// File with the body of the second answer, where the first only says where the images are
+    #[arg(long, value_name = "SAMPLE")]
+    result_body: Option<PathBuf>,
 
     /// The answer's HTTP status
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(100..600))]
@@ -63,6 +68,7 @@ struct Report<'a> {
     task: TaskReport<'a>,
     http: Http,
     wait_ms: Option<u64>,
+    result: Option<&'a str>,
     from: BTreeMap<&'a str, &'a str>,
     notes: Vec<&'static str>,
 }
@@ -79,9 +85,11 @@ impl Try {
         let draft = super::draft(&self.dialect)?;
         let asked = self.header.iter().map(|header| retry_after(header)).collect::<Outcome<Vec<_>>>()?;
         let body = read_json(&self.body)?;
-        let mut trial = draft.read(Answer { http_status: self.http_status, body: &body, to_submit: self.submit });
+        let result = self.result_body.as_deref().map(read_json).transpose()?;
+        let (http_status, to_submit) = (self.http_status, self.submit);
+        let mut trial = draft.read(Answer { http_status, body: &body, to_submit, result: result.as_deref() });
         trial.wait = trial.wait.into_iter().chain(asked.into_iter().flatten()).max();
-        let notes = notes(&trial, self.submit);
+        let notes = self.notes(&trial);
         if self.json {
             ui.result(&self.report(draft.name(), &trial, notes)?)?;
         } else {
@@ -108,9 +116,27 @@ impl Try {
             task,
             http: Http { status: self.http_status, meaning: trial.meaning },
             wait_ms: trial.wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+            result: (!trial.result.is_empty()).then_some(trial.result.as_str()),
             from: trial.from.iter().map(|(name, pointer)| (name.as_str(), pointer.as_str())).collect(),
             notes,
         })
+    }
+
+    fn notes(&self, trial: &Trial) -> Vec<&'static str> {
+        let unread = trial.task.as_ref().is_err_and(|error| error.status() == Status::BadResponse);
+        let notes = [
+            (trial.unknown_word, "nobody knows this status word, so a wait looks on: name it in read.words"),
+            (
+                trial.without_image,
+                "no image is where read.images.items says: a wait looks again, then ends in no_image",
+            ),
+            (
+                !trial.result.is_empty() && self.result_body.is_none(),
+                "the images are in a second answer, which a client asks for: give it with --result-body",
+            ),
+            (unread && self.submit, "a submit would end in submit_unknown: the task may exist and be paid for"),
+        ];
+        notes.into_iter().filter(|(is_so, _)| *is_so).map(|(_, note)| note).collect()
     }
 
     /// A line each: what was read, and from where.
@@ -127,6 +153,7 @@ impl Try {
             Ok(task) => task_rows(task, &mut row),
             Err(error) => error_rows(error, &mut row),
         }
+        row("result", trial.result.clone(), "result");
         row("wait", trial.wait.map_or_else(String::new, duration::words), "wait");
         let width =
             |cell: fn(&(String, String, String)) -> &str| rows.iter().map(|row| cell(row).chars().count()).max();
@@ -184,16 +211,6 @@ fn what_it_means(meaning: &str) -> &'static str {
         "retry" => "retry: this look failed, the next may not",
         _ => "stop: looking on is of no use",
     }
-}
-
-fn notes(trial: &Trial, to_submit: bool) -> Vec<&'static str> {
-    let unread = trial.task.as_ref().is_err_and(|error| error.status() == Status::BadResponse);
-    let notes = [
-        (trial.unknown_word, "nobody knows this status word, so a wait looks on: name it in read.words"),
-        (trial.without_image, "no image is where read.images.items says: a wait looks again, then ends in no_image"),
-        (unread && to_submit, "a submit would end in submit_unknown: the task may exist and be paid for"),
-    ];
-    notes.into_iter().filter(|(is_so, _)| *is_so).map(|(_, note)| note).collect()
 }
 
 /// The pause that a header asks for, if it is the one that does.
