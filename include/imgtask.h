@@ -847,9 +847,10 @@ typedef struct imgtask_job {
     const imgtask_task *task;
     /**
      * IMGTASK_GOAL_FILE: where the image goes, in UTF-8 on every system. "{id}", "{index}" and "{ext}" are filled in: the task's
-     * id as a safe name, the image's place, the extension of the type that the bytes have; any other brace is INVALID_ARGUMENT. The
-     * folder must exist: a request whose image has no place to go is not sent. Two jobs of one path write over each other. A job that the
-     * journal brings back writes to the same place, also when the program was started in another folder.
+     * id as a safe name, the image's place, the extension of the type that the bytes have. Any other brace is INVALID_ARGUMENT, and
+     * so is "{ext}" in the name of a folder. The folder must exist: a request whose image has no place to go is not sent. Two jobs
+     * of one path write over each other. A job that the journal brings back writes to the same place, also when the program was
+     * started in another folder.
      */
     const char *path;
     /** Your name for it, at most 256 bytes. Comes back with every event, and from the journal after a restart. */

@@ -13,6 +13,7 @@ use crate::fleet::{Event, Fleet, Job};
 use crate::image::{NewFile, Sink};
 use crate::log::{self, LogLevel};
 use crate::options::{self, Options, Setup};
+use crate::pattern::PathPattern;
 use crate::picture::{Picture, PictureInfo, SavedPicture};
 use crate::task::Task;
 use crate::wait::Wait;
@@ -356,6 +357,28 @@ impl Client {
     /// Most pixels that an image of this client may have to be decoded.
     pub(crate) fn max_image_pixels(&self) -> u64 {
         self.api.setup.max_image_pixels
+    }
+
+    /// One image into a file whose name is complete when the image is known: its folder must exist, see
+    /// [`PathPattern::folder`].
+    ///
+    /// With `replace` an existing file goes; without it, it stays, and the error is `File` unless it holds this very image.
+    ///
+    /// # Errors
+    /// As [`Client::download_file`].
+    pub fn download_as(
+        &self,
+        task: &Task,
+        image_index: usize,
+        pattern: &PathPattern,
+        replace: bool,
+    ) -> Result<SavedPicture> {
+        let about = |error: Error| error.with_task_id(&task.id);
+        let draft = pattern.draft(&task.id, image_index);
+        let mut file = NewFile::create(&draft, true, &self.api.leftovers).map_err(about)?;
+        let info = self.retrieve(task, image_index, &mut file)?;
+        file.name(&pattern.fill(&task.id, image_index, &info), replace).map_err(about)?;
+        Ok(SavedPicture { path: file.finish().map_err(about)?, info })
     }
 
     fn retrieve(&self, task: &Task, index: usize, sink: &mut dyn Sink) -> Result<PictureInfo> {

@@ -6,6 +6,7 @@ mod command;
 
 use std::fs;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -132,6 +133,49 @@ fn several_images_for_one_name_are_numbered_and_one_can_be_chosen() {
     assert_eq!(names(folder.path()), [format!("{id}-1.png")]);
     assert_image(run.out.trim());
     sandbox.run(&["download", &id, "--index", "7", "--out", &path(&folder, "x/")]).ends_with(2).says("2");
+}
+
+#[test]
+fn files_of_a_folder_are_named_by_a_pattern() {
+    let sandbox = Sandbox::quick();
+    let folder = tempfile::tempdir().expect("a folder");
+    let new = path(&folder, "new");
+    let order = ["--set", "n=2", "--set", "resolution=2k", "--set", "size=64x64", "--interval", "50ms"];
+    let named = ["submit", "--prompt", "foxes", "--out", &new, "--name-pattern", "fox-{index}.{ext}"];
+    let run = sandbox.run(&[&named[..], &order[..]].concat()).ends_with(0);
+    assert_eq!(names(Path::new(&new)), ["fox-0.png", "fox-1.png"]);
+    assert_eq!(run.lines(), [path(&folder, "new/fox-0.png"), path(&folder, "new/fox-1.png")]);
+
+    let id = sandbox.run(&[&["submit", "--prompt", "foxes"], &order[..6]].concat()).ends_with(0).out.trim().to_string();
+    sandbox.run(&["wait", &id, "--out", &path(&folder, "{id}"), "--name-pattern", "a.{ext}", "--interval", "50ms"]);
+    assert_eq!(names(&folder.path().join(&id)), ["a-0.png", "a-1.png"]);
+    let again = ["download", &id, "--index", "1", "--out", &new, "--name-pattern", "{id}_{index}.{ext}"];
+    sandbox.run(&again).ends_with(0);
+    assert_image(folder.path().join(format!("new/{id}_1.png")));
+}
+
+#[test]
+fn a_name_that_cannot_be_meant_is_refused_before_anything_is_asked() {
+    let sandbox = Sandbox::quick();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (new, taken) = (path(&folder, "new"), path(&folder, "taken.png"));
+    fs::write(&taken, "mine").expect("written");
+    let submit = |arguments: &[&str]| sandbox.run(&[&["submit", "--prompt", "a fox"], arguments].concat());
+    for odd in ["{name}.{ext}", "{id", "../{id}.{ext}", "a/{id}.{ext}", "/{id}", "..", ""] {
+        submit(&["--out", &new, "--name-pattern", odd]).ends_with(2).says("for example").says(odd);
+    }
+    submit(&["--out", &path(&folder, "{name}.png")]).ends_with(2).says("{id}, {index} and {ext}");
+    submit(&["--out", &path(&folder, "{ext}/a.png")]).ends_with(2).says("{ext}");
+    submit(&["--out", "-", "--name-pattern", "{id}"]).ends_with(2);
+    submit(&["--out", &taken, "--name-pattern", "{id}"]).ends_with(2).says("is a file");
+    submit(&["--name-pattern", "{id}"]).ends_with(2).says("--out");
+    submit(&["--out", &path(&folder, "taken.png/")]).ends_with(8).says("not a folder");
+    submit(&["--out", &path(&folder, ""), "--name-pattern", "taken.png"]).ends_with(8).says("--force");
+    let wait = |out: &str| sandbox.run(&["wait", "img_1", "img_2", "--force", "--out", out]);
+    wait(&path(&folder, "one.png")).ends_with(2).says("{id}");
+    wait("-").ends_with(2).says("one image");
+    assert_eq!(names(folder.path()), ["taken.png"]);
+    assert_eq!(sandbox.control("GET", "/stats", "")["requests"], 0);
 }
 
 #[test]
@@ -360,7 +404,7 @@ fn a_file_is_never_overwritten_unless_asked_and_that_ends_with_8_before_anything
     sandbox.run(&["wait", &id, "--interval", "50ms"]).ends_with(0);
     let named = folder.path().join(format!("{id}-0.png"));
     fs::write(&named, "mine").expect("written");
-    sandbox.run(&["download", &id, "--out", &path(&folder, "")]).ends_with(8).says("exists");
+    sandbox.run(&["download", &id, "--out", &path(&folder, "")]).ends_with(8).says("exists").says("--force");
     assert_eq!(fs::read_to_string(&named).expect("read"), "mine");
     sandbox.run(&["download", &id, "--out", &path(&folder, ""), "--force"]).ends_with(0);
     assert_image(&named);

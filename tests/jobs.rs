@@ -263,7 +263,7 @@ fn a_path_that_cannot_be_meant_is_refused_and_one_that_leads_nowhere_costs_nothi
         path: Some(folder.path().join(path)),
         ..Job::request(r#"{"prompt":"a red apple"}"#, Goal::File)
     };
-    for odd in ["{name}.{ext}", "{id.png", "{id}}.png"] {
+    for odd in ["{name}.{ext}", "{id.png", "{id}}.png", "{ext}/{id}.png"] {
         assert_eq!(client.start(to(odd)).expect_err(odd).status(), Status::InvalidArgument);
     }
     std::fs::create_dir(folder.path().join("folder")).expect("a folder");

@@ -13,7 +13,7 @@ const FLOORS: &[&[&str]] = &[
     &["api", "options"],
     &["image"],
     &["poll", "dialect", "http", "journal"],
-    &["task", "error", "picture", "log", "words", "panics", "threads"],
+    &["task", "error", "picture", "pattern", "log", "words", "panics", "threads"],
 ];
 
 /// On these floors the modules are rooms of one flat; everywhere else a module keeps to itself.

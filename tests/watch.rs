@@ -173,7 +173,7 @@ fn what_cannot_work_is_refused_before_anything_is_asked() {
     let folder = tempfile::tempdir().expect("a folder");
     let (notes, missing) = (path(&folder, "notes.txt"), path(&folder, "missing.txt"));
     fs::write(&notes, "mine\n").expect("notes");
-    let cases: [(&[&str], i32); 9] = [
+    let cases: [(&[&str], i32); 13] = [
         (&[], 2),
         (&["--all", "img_1"], 2),
         (&["-", "--key-file", "-"], 2),
@@ -181,6 +181,10 @@ fn what_cannot_work_is_refused_before_anything_is_asked() {
         (&["img_1", "--timeout", "10ms"], 2),
         (&["img_1", "--download", "{id}/x.png"], 2),
         (&["img_1", "--download", "x-{id}.{ext}", "--all"], 2),
+        (&["img_1", "--download", "new", "--name-pattern", "x.{ext}"], 2),
+        (&["img_1", "--download", "new", "--name-pattern", "../{id}.{ext}"], 2),
+        (&["img_1", "--download", "new", "--name-pattern", "{id}-{name}.{ext}"], 2),
+        (&["img_1", "--name-pattern", "{id}.{ext}"], 2),
         (&["--from", &missing], 8),
         (&["img_1", "--manifest", &notes], 8),
     ];
@@ -226,6 +230,19 @@ fn all_images_are_saved_under_a_pattern() {
             line["files"].as_array().expect("files").iter().filter_map(|file| file["index"].as_u64()).collect();
         assert_eq!((files, &line["images"]), (vec![0, 1, 2], &3.into()));
     }
+}
+
+#[test]
+fn files_are_named_by_a_pattern() {
+    let sandbox = Sandbox::start(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let ids = sandbox.tasks(2, "fox {n} [duration:0]");
+    let out = path(&folder, "new");
+    let run = watch(&sandbox, &[&ids[0], &ids[1], "--download", &out, "--name-pattern", "fox-{id}.{ext}"]).ends_with(0);
+    let mut named: Vec<String> = ids.iter().map(|id| format!("fox-{id}.png")).collect();
+    named.sort();
+    assert_eq!(names(&folder.path().join("new")), named);
+    assert!(run.lines().iter().all(|line| line.ends_with(".png")), "{}", run.out);
 }
 
 #[test]

@@ -32,9 +32,10 @@ pub struct imgtask_job {
     /// Begin with a task as it was seen; a final one is downloaded without another look. May be freed after the call.
     pub task: *const imgtask_task,
     /// IMGTASK_GOAL_FILE: where the image goes, in UTF-8 on every system. "{id}", "{index}" and "{ext}" are filled in: the task's
-    /// id as a safe name, the image's place, the extension of the type that the bytes have; any other brace is INVALID_ARGUMENT. The
-    /// folder must exist: a request whose image has no place to go is not sent. Two jobs of one path write over each other. A job that the
-    /// journal brings back writes to the same place, also when the program was started in another folder.
+    /// id as a safe name, the image's place, the extension of the type that the bytes have. Any other brace is INVALID_ARGUMENT, and
+    /// so is "{ext}" in the name of a folder. The folder must exist: a request whose image has no place to go is not sent. Two jobs
+    /// of one path write over each other. A job that the journal brings back writes to the same place, also when the program was
+    /// started in another folder.
     pub path: *const c_char,
     /// Your name for it, at most 256 bytes. Comes back with every event, and from the journal after a restart.
     pub label: *const c_char,

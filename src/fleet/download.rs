@@ -1,7 +1,6 @@
 //! An image of a job becomes bytes or a file, on a thread of ours: one at a time, so that a task of a thousand images takes its turns
 //! like a thousand tasks. No thread sleeps until the next try: the download goes back to its lane with what has come.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +8,12 @@ use super::event::{Delivery, Event, EventKind};
 use super::job::{Goal, Images};
 use super::lanes::Waiting;
 use super::slots::Key;
-use super::{MAX_HELD_BYTES, Shared, State, path};
+use super::{MAX_HELD_BYTES, Shared, State};
 use crate::api::Retrieval;
 use crate::error::{Error, Result, Status};
 use crate::http::{Stop, Url};
 use crate::image::{self, NewFile, Tried};
+use crate::pattern::PathPattern;
 use crate::picture::{Picture, PictureInfo, PixelOptions, SavedPicture};
 use crate::task::Task;
 
@@ -30,7 +30,7 @@ pub(super) struct Begun {
 struct Wanted {
     index: usize,
     /// The file that it goes to; none: to memory.
-    file: Option<PathBuf>,
+    file: Option<PathPattern>,
     replace: bool,
     /// How it becomes pixels.
     pixels: Option<PixelOptions>,
@@ -185,8 +185,7 @@ impl Shared {
             (sink, None) => sink.insert(Place::Memory(Vec::new())),
             (sink, Some(file)) => {
                 // The type is not known yet. What stands in its place may be this very image, saved before a crash: the bytes tell.
-                let file = path::fill(file, &task.id, index, "part");
-                let new_file = NewFile::create(&file, true, &self.api.leftovers);
+                let new_file = NewFile::create(&file.draft(&task.id, index), true, &self.api.leftovers);
                 sink.insert(Place::File(new_file.map_err(|error| error.with_task_id(&task.id))?))
             }
         };
@@ -208,7 +207,7 @@ impl Shared {
         let about = |error: Error| error.with_task_id(&task.id);
         match (sink, &wanted.file) {
             (Some(Place::File(mut new_file)), Some(file)) => {
-                let file = path::fill(file, &task.id, wanted.index, info.extension);
+                let file = file.fill(&task.id, wanted.index, &info);
                 new_file.name(&file, wanted.replace).map_err(about)?;
                 Ok(Delivery::Saved(SavedPicture { path: new_file.finish().map_err(about)?, info }))
             }

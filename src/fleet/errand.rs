@@ -8,7 +8,7 @@ use super::job::Goal;
 use super::lanes::Waiting;
 use super::resume::kept;
 use super::slots::{Key, Known};
-use super::{Shared, State, path};
+use super::{Shared, State};
 use crate::api::{Leave, Look, seen_in};
 use crate::dialect::Outgoing;
 use crate::error::{Error, Result, Status};
@@ -129,11 +129,11 @@ impl Shared {
             self.lock().slots.get(key).and_then(|slot| Some((slot.rest.as_ref()?.path.clone()?, slot.replace)));
         let Some((path, replace)) = wanted else { return Ok(()) };
         let refused = |why: &str| Err(Error::new(Status::File, format!("nothing was submitted: {why}")));
-        if !path::has_folder(&path) {
-            return refused(&format!("the folder of {path:?} does not exist"));
+        if !path.may_have_folder() {
+            return refused(&format!("the folder of {:?} does not exist", path.as_path()));
         }
-        match NewFile::check(&path, replace) {
-            Err(error) if !path::is_filled_in(&path) => refused(error.message()),
+        match NewFile::check(path.as_path(), replace) {
+            Err(error) if path.is_fixed() => refused(error.message()),
             _ => Ok(()),
         }
     }

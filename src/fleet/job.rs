@@ -80,7 +80,8 @@ pub struct Job {
     pub timeout: Option<Duration>,
     /// How the image becomes pixels (`Goal::Pixels`).
     pub pixels: PixelOptions,
-    /// Where the image goes (`Goal::File`): `{id}`, `{index}` and `{ext}` are filled in.
+    /// Where the image goes (`Goal::File`): a [`PathPattern`](crate::PathPattern), whose `{id}`, `{index}` and `{ext}` are filled
+    /// in.
     pub path: Option<PathBuf>,
     /// Whether an existing file is replaced. One that holds the very image may stay: the job has its goal.
     pub replace: bool,

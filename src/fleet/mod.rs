@@ -14,7 +14,6 @@ mod errand;
 mod event;
 mod job;
 mod lanes;
-mod path;
 mod queue;
 mod resume;
 mod slots;
@@ -34,6 +33,7 @@ use crate::api::{Api, Target};
 use crate::error::{Error, Result, Status};
 use crate::image;
 use crate::journal::Journal;
+use crate::pattern::PathPattern;
 use crate::picture::PixelOptions;
 use crate::poll::{Schedule, Start};
 use crate::task::Task;
@@ -297,13 +297,13 @@ impl Shared {
         }
         match (goal, &path) {
             (Goal::File, None) => return Err(Error::invalid("the goal file needs a path")),
-            (Goal::File, Some(path)) if !path::is_template(path) => {
-                return Err(Error::invalid("the path may hold {id}, {index} and {ext}, and no other brace"));
+            (Goal::File, Some(path)) => {
+                let numbered = PathPattern::new(path)?.has_index();
+                if images == Images::All && !numbered {
+                    return Err(Error::invalid("the path of several images needs {index} in it"));
+                }
             }
-            (Goal::File, Some(path)) if images == Images::All && !path.to_string_lossy().contains("{index}") => {
-                return Err(Error::invalid("the path of several images needs {index} in it"));
-            }
-            (Goal::File, Some(_)) | (_, None) => {}
+            (_, None) => {}
             (_, Some(_)) => return Err(Error::invalid("only the goal file takes a path")),
         }
         if self.journal.is_some() {
@@ -312,7 +312,7 @@ impl Shared {
         let mut slot = Slot::new(goal, images);
         (slot.user_data, slot.progress, slot.replace, slot.label) = (user_data, progress, replace, label.into());
         if let Some(path) = path {
-            slot.rest().path = Some(path);
+            slot.rest().path = Some(PathPattern::checked(path));
         }
         if goal == Goal::Pixels {
             if pixels.max_pixels == 0 {

@@ -14,6 +14,7 @@ use crate::error::{Error, Result, Status};
 use crate::image;
 use crate::journal::{Entry, EntryId, Journal};
 use crate::log::LogLevel;
+use crate::pattern::PathPattern;
 use crate::picture::PixelOptions;
 
 /// Bits of an entry's flags.
@@ -186,7 +187,8 @@ impl Shared {
         let rest = slot.rest.as_ref();
         // No time at all is not the default time, which is kept as 0.
         let timeout_ms = rest.and_then(|rest| rest.timeout_ms).map_or(0, |ms| ms.max(1));
-        let path = rest.and_then(|rest| rest.path.as_ref()).and_then(|path| path.to_str()).unwrap_or_default();
+        let path =
+            rest.and_then(|rest| rest.path.as_ref()).and_then(|path| path.as_path().to_str()).unwrap_or_default();
         let pixels = rest.map(|rest| rest.pixels).unwrap_or_default();
         let age_ms = self.api.entrance.clock.now_ms().saturating_sub(slot.born_ms);
         Entry {
@@ -258,7 +260,7 @@ impl Shared {
             };
         }
         if !entry.path.is_empty() {
-            slot.rest().path = Some(entry.path.into());
+            slot.rest().path = Some(PathPattern::checked(entry.path.into()));
         }
         if entry.submitted_at_ms > 0 {
             // The wall clock may have been set since: an age is at least none.

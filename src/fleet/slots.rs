@@ -1,7 +1,6 @@
 //! The jobs that are not over: small, because thousands wait.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::job::{Goal, Images};
@@ -10,6 +9,7 @@ use crate::dialect::Outgoing;
 use crate::error::Error;
 use crate::http::Stop;
 use crate::journal::EntryId;
+use crate::pattern::PathPattern;
 use crate::picture::PixelOptions;
 use crate::task::{State, Task};
 
@@ -54,7 +54,7 @@ pub(super) struct Rest {
     pub(super) outgoing: Option<Outgoing>,
     /// The caller's own time limit, milliseconds.
     pub(super) timeout_ms: Option<u64>,
-    pub(super) path: Option<PathBuf>,
+    pub(super) path: Option<PathPattern>,
     pub(super) pixels: PixelOptions,
     /// Of a job about all images: the next one, and what the first that failed came to.
     pub(super) next_image: usize,

@@ -15,12 +15,14 @@ use crate::ui::Ui;
 #[command(after_help = "\
 Looks once: a task that is not finished ends with 4 (`imgtask wait --out` waits first).
 Prints the path of each saved file. A file under its name is whole and checked, or absent.
-Several images for one file name are numbered: cat-0.png, cat-1.png.
+In a name {id} is the task, {index} the image's place, {ext} the extension of its type, whatever
+the link says. Several images for one name are numbered: cat-0.png, cat-1.png.
 
 Examples:
   imgtask download -p dimilinks img_0123456789abcdef01234567 --out cat.png
   imgtask download -p lemondata \"$id\" --index 0 --out pictures/
-  imgtask download -p dimilinks \"$id\" --out 'pictures/{id}-{index}.{ext}' --force")]
+  imgtask download -p dimilinks \"$id\" --out pictures/ --name-pattern 'fox-{index}.{ext}'
+  imgtask download -p dimilinks \"$id\" --out 'pictures/{id}/{index}.{ext}' --force")]
 pub(crate) struct Download {
     /// The task: its id, or the poll address that the service gave
     #[arg(value_name = "TASK")]
@@ -33,6 +35,10 @@ pub(crate) struct Download {
     /// A file, a folder/, a pattern with {id}, {index}, {ext}, or - for the standard output
     #[arg(long, short, value_name = "PATH", default_value = ".")]
     out: PathBuf,
+
+    /// Name the files in the folder of --out, with {id}, {index}, {ext} [default: {id}-{index}.{ext}]
+    #[arg(long, value_name = "PATTERN")]
+    name_pattern: Option<String>,
 
     /// Replace files that exist
     #[arg(long, short)]
@@ -57,8 +63,8 @@ impl Download {
             "all" => None,
             number => Some(number.parse().map_err(|_| Problem::usage("--index is a number from 0, or all"))?),
         };
-        let target = Target::new(&self.out, self.force);
-        target.check(self.json)?;
+        let target = Target::new(&self.out, self.name_pattern.as_deref(), self.force)?;
+        target.check(self.json, 1)?;
         let session = self.service.open()?;
         let finish = Finish { ui: &ui, session: &session, json: self.json, target: Some(&target), index };
         match session.client.fetch(&self.task) {

@@ -125,7 +125,11 @@ impl Finish<'_> {
         for (place, error) in errors.into_iter().enumerate() {
             let missing = matches!(error.status(), Status::InvalidArgument | Status::NoImage);
             let interrupted = error.status() == Status::Cancelled && interrupt::pressed();
+            let hint = target.hint(&error);
             let mut problem = Problem::from(error);
+            if let Some(hint) = hint {
+                problem = problem.hint(hint);
+            }
             if interrupted {
                 problem.message = "interrupted".to_string();
             }

@@ -4,16 +4,14 @@ use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use imgtask::{Client, Error, PictureInfo, SavedPicture, Status, Task};
+use imgtask::{Client, Error, PathPattern, PictureInfo, SavedPicture, Status, Task};
 
 use crate::exit::{Exit, Outcome, Problem};
 
 /// The names in a folder.
-pub(crate) const IN_FOLDER: &str = "{id}-{index}.{ext}";
-/// Longest part of a file name that a service chooses, characters.
-const MAX_ID: usize = 100;
+const IN_FOLDER: &str = "{id}-{index}.{ext}";
 
-/// What `--out` says.
+/// What `--out`, `--name-pattern` and `--force` say.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     place: Place,
@@ -24,35 +22,41 @@ pub(crate) struct Target {
 enum Place {
     /// The standard output, for one image.
     Stdout,
-    /// Exactly this file; several images are numbered.
-    File(PathBuf),
-    /// A path with `{id}`, `{index}` and `{ext}`.
-    Pattern(PathBuf),
+    /// In a folder that must exist.
+    File(PathPattern),
+    /// In a folder that is made.
+    Folder(PathPattern),
 }
 
 impl Target {
-    /// Reads `--out`: a folder (it exists, or ends in a slash), a pattern, or a file.
-    pub(crate) fn new(out: &Path, force: bool) -> Target {
+    /// Reads `--out`: a folder (it exists, ends in a slash, or there is a `--name-pattern`), a pattern, or a file.
+    pub(crate) fn new(out: &Path, names: Option<&str>, force: bool) -> Outcome<Target> {
         let text = out.to_string_lossy();
         let place = if text == "-" {
+            if names.is_some() {
+                return Err(Problem::usage("--name-pattern names files, and - is none"));
+            }
             Place::Stdout
+        } else if names.is_some() || text.ends_with(std::path::is_separator) || !is_pattern(&text) && out.is_dir() {
+            Place::Folder(in_folder(out, names)?)
         } else if is_pattern(&text) {
-            Place::Pattern(out.to_path_buf())
-        } else if text.ends_with(std::path::is_separator) || out.is_dir() {
-            Place::Pattern(out.join(IN_FOLDER))
+            Place::Folder(pattern(out)?)
         } else {
-            Place::File(out.to_path_buf())
+            Place::File(pattern(out)?)
         };
-        Target { place, force }
+        Ok(Target { place, force })
     }
 
-    /// What can be known to fail before the service is asked for anything.
-    pub(crate) fn check(&self, json: bool) -> Outcome<()> {
-        let path = match &self.place {
-            Place::File(path) => path,
-            Place::Pattern(_) => return Ok(()),
+    /// What can be known to fail before the service is asked for anything. `tasks`: how many there are to be saved.
+    pub(crate) fn check(&self, json: bool, tasks: usize) -> Outcome<()> {
+        let (pattern, is_made) = match &self.place {
+            Place::File(pattern) => (pattern, false),
+            Place::Folder(pattern) => (pattern, true),
             Place::Stdout if json => {
                 return Err(Problem::usage("--json and --out - both want the standard output"));
+            }
+            Place::Stdout if tasks > 1 => {
+                return Err(Problem::usage(format!("there are {tasks} tasks, and - takes one image")));
             }
             Place::Stdout if io::stdout().is_terminal() => {
                 return Err(
@@ -61,12 +65,23 @@ impl Target {
             }
             Place::Stdout => return Ok(()),
         };
-        if path.exists() && !self.force {
+        if tasks > 1 && !pattern.has_id() {
+            let problem = Problem::usage(format!("the images of {tasks} tasks would have one name"));
+            return Err(problem.hint("put {id} into it, or give a folder: --out pictures/"));
+        }
+        let path = pattern.as_path();
+        if pattern.is_fixed() && path.exists() && !self.force {
             return Err(Problem::new(Exit::File, format!("{} exists already", path.display()))
                 .hint("give --force to replace it, or another --out"));
         }
-        match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        // What is there of the way to it.
+        let there = folder.and_then(|folder| folder.ancestors().find(|folder| folder.exists()));
+        match (folder, there) {
+            (_, Some(there)) if !there.is_dir() => {
+                Err(Problem::new(Exit::File, format!("{} is not a folder", there.display())))
+            }
+            (Some(folder), there) if !is_made && there != Some(folder) => {
                 Err(Problem::new(Exit::File, format!("the folder {} does not exist", folder.display()))
                     .hint("make it first, or end --out in a slash to have a folder made"))
             }
@@ -81,55 +96,53 @@ impl Target {
 
     /// Saves one image whole, or leaves nothing under its name.
     pub(crate) fn save(&self, client: &Client, task: &Task, index: usize) -> Result<SavedPicture, Error> {
-        match &self.place {
-            Place::Stdout => pipe(client, task, index),
-            Place::File(path) if task.images.len() <= 1 => client.download_file(task, index, path, self.force),
-            Place::File(path) => client.download_file(task, index, &numbered(path, index), self.force),
-            Place::Pattern(pattern) => self.save_as(pattern, client, task, index),
+        let pattern = match &self.place {
+            Place::Stdout => return pipe(client, task, index),
+            Place::File(pattern) | Place::Folder(pattern) if task.images.len() > 1 && !pattern.has_index() => {
+                &PathPattern::new(numbered(pattern.as_path()))?
+            }
+            Place::File(pattern) | Place::Folder(pattern) => pattern,
+        };
+        if matches!(self.place, Place::Folder(_)) {
+            let folder = pattern.folder(&task.id, index);
+            fs::create_dir_all(&folder).map_err(|error| failed("make", &folder, &error))?;
         }
+        client.download_as(task, index, pattern, self.force)
     }
 
-    /// The extension is known when the bytes are: the image arrives beside its place and is renamed into it.
-    fn save_as(&self, pattern: &Path, client: &Client, task: &Task, index: usize) -> Result<SavedPicture, Error> {
-        let folder = match pattern.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => {
-                PathBuf::from(fill(&folder.to_string_lossy(), task, index, None))
-            }
-            _ => PathBuf::from("."),
-        };
-        fs::create_dir_all(&folder).map_err(|error| failed("make", &folder, &error))?;
-        // A name that the library knows for a part, should this process be killed.
-        let stage = tempfile::Builder::new()
-            .prefix(".imgtask-")
-            .suffix(".part")
-            .tempfile_in(&folder)
-            .map_err(|error| failed("write into", &folder, &error))?
-            .into_temp_path();
-        let staged = client.download_file(task, index, &stage, true)?;
-        let name = pattern.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let path = folder.join(fill(&name, task, index, Some(&staged.info)));
-        let path = path.strip_prefix(".").map(Path::to_path_buf).unwrap_or(path);
-        if self.force {
-            stage.persist(&path).map_err(|refused| failed("write", &path, &refused.error))?;
-        } else {
-            match stage.persist_noclobber(&path) {
-                Ok(()) => {}
-                // The same image again: what was asked for is there.
-                Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists && same(&refused.path, &path) => {}
-                Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {
-                    let message = format!("{} exists already; --force replaces it", path.display());
-                    return Err(Error::new(Status::File, message));
-                }
-                Err(refused) => return Err(failed("write", &path, &refused.error)),
-            }
-        }
-        Ok(SavedPicture { path, info: staged.info })
+    /// What helps against an error of [`Target::save`].
+    pub(crate) fn hint(&self, error: &Error) -> Option<&'static str> {
+        let exists = error.status() == Status::File && error.message().contains("exists already");
+        (exists && !self.force).then_some("--force replaces files that exist")
     }
 }
 
 /// Whether a path has something to fill in.
 pub(crate) fn is_pattern(path: &str) -> bool {
     ["{id}", "{index}", "{ext}"].iter().any(|name| path.contains(name))
+}
+
+/// A pattern whose every brace can be filled in.
+pub(crate) fn pattern(path: &Path) -> Outcome<PathPattern> {
+    PathPattern::new(path).map_err(|error| {
+        let problem = Problem::usage(format!("{}: {}", path.display(), error.message()));
+        problem.hint("for example: --out 'pictures/{id}-{index}.{ext}'")
+    })
+}
+
+/// The files of a folder, named by `--name-pattern` or as usual.
+pub(crate) fn in_folder(folder: &Path, names: Option<&str>) -> Outcome<PathPattern> {
+    let name = names.unwrap_or(IN_FOLDER);
+    if matches!(name, "" | "." | "..") || name.contains(['/', '\\']) {
+        let problem = Problem::usage(format!("--name-pattern names a file, and {name:?} is no file's name"));
+        return Err(problem
+            .hint("folders belong into --out, for example: --out 'pictures/{id}' --name-pattern '{index}.{ext}'"));
+    }
+    if folder.is_file() {
+        return Err(Problem::usage(format!("{} is a file, and --name-pattern wants a folder", folder.display())));
+    }
+    let path = folder.join(name);
+    pattern(path.strip_prefix(".").unwrap_or(&path))
 }
 
 /// Writes one image to the standard output, when all of it is there and checked.
@@ -144,39 +157,14 @@ fn pipe(client: &Client, task: &Task, index: usize) -> Result<SavedPicture, Erro
     }
 }
 
-/// Whether two files hold the same bytes.
-fn same(one: &Path, other: &Path) -> bool {
-    let lengths = fs::metadata(one).and_then(|one| Ok(one.len() == fs::metadata(other)?.len()));
-    lengths.unwrap_or(false) && fs::read(one).and_then(|one| Ok(one == fs::read(other)?)).unwrap_or(false)
-}
-
-/// `cat.png` for image 2 of several: `cat-2.png`.
-fn numbered(path: &Path, index: usize) -> PathBuf {
+/// `cat-{index}.png` for several images that are to be `cat.png`.
+fn numbered(path: &Path) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let name = match path.extension() {
-        Some(extension) => format!("{stem}-{index}.{}", extension.to_string_lossy()),
-        None => format!("{stem}-{index}"),
+        Some(extension) => format!("{stem}-{{index}}.{}", extension.to_string_lossy()),
+        None => format!("{stem}-{{index}}"),
     };
     path.with_file_name(name)
-}
-
-/// Fills in what a pattern asks for. The service chooses the id: only harmless characters of it become a name.
-fn fill(pattern: &str, task: &Task, index: usize, info: Option<&PictureInfo>) -> String {
-    let mut id: String = task
-        .id
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' })
-        .take(MAX_ID)
-        .collect();
-    if id.starts_with(['.', '-']) {
-        id.insert(0, '_');
-    }
-    if id.is_empty() {
-        let sha256 = info.map_or("", |info| info.sha256.as_str());
-        id = format!("image-{}", sha256.get(..12).unwrap_or(sha256));
-    }
-    let extension = info.map_or("", |info| info.extension);
-    pattern.replace("{id}", &id).replace("{index}", &index.to_string()).replace("{ext}", extension)
 }
 
 fn failed(doing: &str, path: &Path, error: &io::Error) -> Error {
@@ -223,20 +211,46 @@ mod tests {
         PictureInfo { extension, sha256: "0123456789abcdef".into(), ..PictureInfo::default() }
     }
 
-    #[test]
-    fn an_id_of_the_service_cannot_leave_the_folder() {
-        let name = |id: &str| fill(IN_FOLDER, &Task::unseen(id, id), 1, Some(&info("png")));
-        assert_eq!(name("img_1"), "img_1-1.png");
-        assert_eq!(name("../../etc/passwd"), "_.._.._etc_passwd-1.png");
-        assert_eq!(name("-rf"), "_-rf-1.png");
-        assert_eq!(name("C:\\x"), "C__x-1.png");
-        assert_eq!(name(""), "image-0123456789ab-1.png");
+    fn path(out: &str, names: Option<&str>) -> PathBuf {
+        match Target::new(Path::new(out), names, false).expect("a target").place {
+            Place::File(pattern) => pattern.as_path().to_path_buf(),
+            Place::Folder(pattern) => Path::new("made").join(pattern.as_path()),
+            Place::Stdout => PathBuf::from("-"),
+        }
     }
 
     #[test]
-    fn several_images_for_one_file_name_are_numbered() {
-        assert_eq!(numbered(Path::new("a/cat.png"), 2), Path::new("a/cat-2.png"));
-        assert_eq!(numbered(Path::new("cat"), 0), Path::new("cat-0"));
+    fn out_is_a_file_a_folder_or_a_pattern() {
+        assert_eq!(path("cat.png", None), Path::new("cat.png"));
+        assert_eq!(path("new/", None), Path::new("made/new/{id}-{index}.{ext}"));
+        assert_eq!(path(".", None), Path::new("made/{id}-{index}.{ext}"));
+        assert_eq!(path("new/{id}.{ext}", None), Path::new("made/new/{id}.{ext}"));
+        assert_eq!(path("{id}/", None), Path::new("made/{id}/{id}-{index}.{ext}"));
+        assert_eq!(path("-", None), Path::new("-"));
+    }
+
+    #[test]
+    fn a_name_pattern_makes_out_a_folder() {
+        assert_eq!(path("new", Some("{id}.{ext}")), Path::new("made/new/{id}.{ext}"));
+        assert_eq!(path(".", Some("cat.png")), Path::new("made/cat.png"));
+        assert_eq!(path("new/{id}", Some("{index}.{ext}")), Path::new("made/new/{id}/{index}.{ext}"));
+    }
+
+    #[test]
+    fn a_name_pattern_never_leaves_the_folder_and_has_no_brace_of_its_own() {
+        for odd in ["", ".", "..", "../{id}", "a/{id}", "/etc/{id}", "a\\{id}", "{name}.png", "{id", "{{id}}"] {
+            let problem = Target::new(Path::new("new"), Some(odd), false).expect_err(odd);
+            assert_eq!(problem.exit, Exit::Usage, "{odd}");
+        }
+        assert!(Target::new(Path::new("-"), Some("{id}"), false).is_err());
+        assert!(Target::new(Path::new("{ext}"), Some("{id}"), false).is_err());
+    }
+
+    #[test]
+    fn several_images_for_one_name_are_numbered() {
+        assert_eq!(numbered(Path::new("a/cat.png")), Path::new("a/cat-{index}.png"));
+        assert_eq!(numbered(Path::new("cat")), Path::new("cat-{index}"));
+        assert_eq!(numbered(Path::new("{id}.{ext}")), Path::new("{id}-{index}.{ext}"));
     }
 
     #[test]

@@ -25,6 +25,7 @@ and never submits again by itself.
 Examples:
   imgtask submit -p dimilinks --prompt 'a lighthouse in fog' --set size=16:9
   imgtask submit -p lemondata --prompt 'a red fox' --set model=gpt-image-2 --out fox.png
+  imgtask submit -p lemondata --prompt 'red foxes' --set n=2 --out pictures/ --name-pattern 'fox-{index}.{ext}'
   imgtask submit -p dimilinks --request request.json --wait --timeout 10m
   id=$(imgtask submit -p dimilinks --prompt 'a red fox') && imgtask wait -p dimilinks \"$id\"")]
 pub(crate) struct Submit {
@@ -47,6 +48,10 @@ pub(crate) struct Submit {
     /// Wait and save the images to a file, a folder/, a pattern with {id}, {index}, {ext}, or -
     #[arg(long, short, value_name = "PATH", visible_alias = "download")]
     out: Option<PathBuf>,
+
+    /// Name the files in the folder of --out, with {id}, {index}, {ext} [default: {id}-{index}.{ext}]
+    #[arg(long, value_name = "PATTERN", requires = "out")]
+    name_pattern: Option<String>,
 
     /// Replace files that exist
     #[arg(long, short, requires = "out")]
@@ -71,10 +76,11 @@ pub(crate) struct Submit {
 impl Submit {
     pub(crate) fn run(self) -> Outcome {
         let ui = Ui::new(self.quiet);
-        let mut target = self.out.as_deref().map(|out| Target::new(out, self.force));
+        let names = self.name_pattern.as_deref();
+        let mut target = self.out.as_deref().map(|out| Target::new(out, names, self.force)).transpose()?;
         if let Some(target) = &target {
             // Before anything is paid for.
-            target.check(self.json)?;
+            target.check(self.json, 1)?;
         }
         if self.timeout.is_some() && !self.wait && target.is_none() {
             return Err(Problem::usage("--timeout is for the wait: give --wait or --out"));
@@ -98,7 +104,7 @@ impl Submit {
         // An answer with the images in it and no id to ask again: saved, rather than lost.
         if target.is_none() && task.id.is_empty() && task.images.iter().any(imgtask::Image::is_inline) {
             ui.warn("the service sent the images at once and they cannot be asked for again: saving them here");
-            target = Some(Target::new(Path::new("."), false));
+            target = Some(Target::new(Path::new("."), None, false)?);
         }
         let waits = self.wait || target.is_some() || task.id.is_empty();
         let finish = Finish { ui: &ui, session: &session, json: self.json, target: target.as_ref(), index: None };

@@ -30,6 +30,7 @@ A timeout or Ctrl-C ends the wait, never the task: the same command takes it up 
 Examples:
   imgtask wait -p dimilinks img_0123456789abcdef01234567
   imgtask wait -p lemondata \"$id\" --timeout 10m --out pictures/
+  imgtask wait -p lemondata \"$one\" \"$two\" --out pictures/ --name-pattern '{id}.{ext}'
   imgtask wait -p dimilinks --json - < ids.txt")]
 pub(crate) struct Wait {
     /// The tasks: ids, or poll addresses that the service gave; - reads them from the standard input, one a line
@@ -43,6 +44,10 @@ pub(crate) struct Wait {
     /// Save the images to a file, a folder/, a pattern with {id}, {index}, {ext}, or -
     #[arg(long, short, value_name = "PATH", visible_alias = "download")]
     out: Option<PathBuf>,
+
+    /// Name the files in the folder of --out, with {id}, {index}, {ext} [default: {id}-{index}.{ext}]
+    #[arg(long, value_name = "PATTERN", requires = "out")]
+    name_pattern: Option<String>,
 
     /// Replace files that exist
     #[arg(long, short, requires = "out")]
@@ -63,11 +68,12 @@ pub(crate) struct Wait {
 impl Wait {
     pub(crate) fn run(self) -> Outcome {
         let ui = Ui::new(self.quiet);
-        let target = self.out.as_deref().map(|out| Target::new(out, self.force));
-        if let Some(target) = &target {
-            target.check(self.json)?;
-        }
+        let names = self.name_pattern.as_deref();
+        let target = self.out.as_deref().map(|out| Target::new(out, names, self.force)).transpose()?;
         let tasks = self.tasks()?;
+        if let Some(target) = &target {
+            target.check(self.json, tasks.len())?;
+        }
         let session = self.service.open()?;
         let finish = Finish { ui: &ui, session: &session, json: self.json, target: target.as_ref(), index: None };
         let begun = Instant::now();

@@ -9,13 +9,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use imgtask::{Client, Error, Options, ProviderInfo, SavedPicture, State, Status, Task};
+use imgtask::{Client, Error, Options, PathPattern, ProviderInfo, SavedPicture, State, Status, Task};
 use serde_json::json;
 
 use crate::exit::{Exit, Outcome, Problem};
 use crate::report::TaskReport;
 use crate::sandbox::{self, RunningSandbox, SandboxOptions};
-use crate::save::{self, Target};
+use crate::save;
 use crate::ui::{Paint, Track, Ui, table};
 use crate::{duration, interrupt};
 
@@ -168,7 +168,7 @@ impl Demo {
             return Err(Error::new(Status::NoImage, Problem::of_task(&task).message));
         }
         let name = format!("{}-{}.{{ext}}", order.provider.name, order.number);
-        let saved = Target::new(&self.out.join(name), true).save(client, &task, 0)?;
+        let saved = client.download_as(&task, 0, &PathPattern::new(self.out.join(name))?, true)?;
         track.end("saved");
         let (provider, route, prompt) = (order.provider, order.route, order.prompt.to_string());
         Ok(Frame { provider, route, prompt, task, saved, submitted, finished: begun.elapsed(), looks })

@@ -15,14 +15,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use imgtask::Options;
+use imgtask::{Options, PathPattern};
 
 use self::list::{Input, List};
 use self::manifest::{Manifest, Wanted};
 use self::watcher::Watcher;
 use crate::duration;
 use crate::exit::{Outcome, Problem};
-use crate::save::{IN_FOLDER, is_pattern};
+use crate::save::{in_folder, is_pattern, pattern};
 use crate::service::Service;
 use crate::ui::Ui;
 
@@ -59,6 +59,7 @@ The gravest end gives the exit code; `imgtask --help` has the table.
 
 Examples:
   imgtask watch -p dimilinks --from ids.txt --download pictures/ --manifest done.jsonl
+  imgtask watch -p dimilinks --from ids.txt --download pictures/ --name-pattern '{id}.{ext}'
   imgtask watch -p lemondata img_1 img_2 --timeout 5m --json
   tail -f ids.txt | imgtask watch -p dimilinks - --download pictures/ --journal open.journal")]
 pub(crate) struct Watch {
@@ -77,6 +78,10 @@ pub(crate) struct Watch {
     /// Save all images of each task, not only the first
     #[arg(long, requires = "download")]
     all: bool,
+
+    /// Name the files in the folder of --download, with {id}, {index}, {ext} [default: {id}-{index}.{ext}]
+    #[arg(long, value_name = "PATTERN", requires = "download")]
+    name_pattern: Option<String>,
 
     /// Replace files that exist
     #[arg(long, short, requires = "download")]
@@ -142,7 +147,9 @@ impl Watch {
             Some(path) => Some(Manifest::open(path, &session.provider, wanted)?),
             None => None,
         };
-        if let Some(folder) = path.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty()) {
+        if let Some(folder) =
+            path.as_ref().and_then(|path| path.as_path().parent()).filter(|folder| !folder.as_os_str().is_empty())
+        {
             fs::create_dir_all(folder).map_err(|error| Problem::file("make", folder, &error))?;
         }
         let list = List::read(arguments, input, &session.client)?;
@@ -174,27 +181,28 @@ impl Watch {
     }
 
     /// Where images go, with what is to be filled in.
-    fn path(&self) -> Outcome<Option<PathBuf>> {
+    fn path(&self) -> Outcome<Option<PathPattern>> {
         let Some(given) = &self.download else { return Ok(None) };
         let Some(text) = given.to_str() else {
             return Err(Problem::usage("--download wants a name in UTF-8"));
         };
-        if !is_pattern(text) {
-            return match given.is_file() {
-                true => Err(Problem::usage(format!("--download wants a folder, and {text} is a file"))),
-                false => Ok(Some(given.join(IN_FOLDER))),
-            };
-        }
-        let name = given.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if given.parent().and_then(Path::to_str).is_some_and(is_pattern) {
+        let names = self.name_pattern.as_deref();
+        let path = match names.is_none() && is_pattern(text) {
+            true => pattern(given)?,
+            false if given.is_file() => {
+                return Err(Problem::usage(format!("--download wants a folder, and {text} is a file")));
+            }
+            false => in_folder(given, names)?,
+        };
+        if path.as_path().parent().and_then(Path::to_str).is_some_and(is_pattern) {
             return Err(Problem::usage("--download fills in the name of the file only, not that of a folder"));
         }
-        if !name.contains("{id}") || self.all && !name.contains("{index}") {
+        if !path.has_id() || self.all && !path.has_index() {
             return Err(Problem::usage(
-                "--download wants {id} in the name, and with --all {index}: each image needs its own",
+                "the images need {id} in their name, and with --all {index}: each image needs its own",
             ));
         }
-        Ok(Some(given.clone()))
+        Ok(Some(path))
     }
 
     /// How long each task has.

@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use imgtask::{Delivery, Error, Event, EventKind, Goal, Images, Job, SavedPicture, State, Status, Task};
+use imgtask::{Delivery, Error, Event, EventKind, Goal, Images, Job, PathPattern, SavedPicture, State, Status, Task};
 use serde::Serialize;
 
 use super::Watch;
@@ -50,7 +49,7 @@ pub(super) struct Watcher<'a> {
     ui: &'a Ui,
     session: &'a Session,
     asked: &'a Watch,
-    path: Option<PathBuf>,
+    path: Option<PathPattern>,
     list: List,
     /// The list has nothing more.
     ended: bool,
@@ -76,7 +75,7 @@ impl<'a> Watcher<'a> {
         ui: &'a Ui,
         session: &'a Session,
         asked: &'a Watch,
-        path: Option<PathBuf>,
+        path: Option<PathPattern>,
         list: List,
         manifest: Option<Manifest>,
     ) -> Watcher<'a> {
@@ -196,7 +195,7 @@ impl<'a> Watcher<'a> {
         job.progress = self.wants_progress();
         job.timeout = self.asked.timeout;
         job.replace = self.asked.force;
-        job.path = self.path.clone();
+        job.path = self.path.as_ref().map(|path| path.as_path().to_path_buf());
         if self.asked.all && self.path.is_some() {
             job.images = Images::All;
         }
