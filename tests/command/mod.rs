@@ -67,6 +67,8 @@ pub(crate) struct Sandbox {
     pub(crate) lemondata: (String, String),
     /// The address of the control routes.
     pub(crate) control: String,
+    /// Every provider that it plays.
+    pub(crate) providers: Value,
 }
 
 impl Sandbox {
@@ -89,7 +91,13 @@ impl Sandbox {
             (text("base_url"), text("key"))
         };
         let control = about["control"].as_str().expect("an address").to_string();
-        Sandbox { dimilinks: access("dimilinks"), lemondata: access("lemondata"), control, child }
+        Sandbox {
+            dimilinks: access("dimilinks"),
+            lemondata: access("lemondata"),
+            control,
+            providers: about["providers"].clone(),
+            child,
+        }
     }
 
     /// A sandbox whose tasks take a few tenths of a second.

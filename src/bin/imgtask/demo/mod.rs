@@ -99,7 +99,7 @@ impl Demo {
             sandbox::start(&SandboxOptions { speed: self.speed, seed: Some(SEED), ..SandboxOptions::default() })
                 .map_err(|error| Problem::new(Exit::Network, format!("the sandbox did not start: {error}")))?;
         let orders = orders();
-        ui.note(&format!("A sandbox of {} providers at {}", sandbox.providers.len(), sandbox.url));
+        ui.note(&format!("A sandbox of {} providers at {}", PLANS.len(), sandbox.url));
 
         let begun = Instant::now();
         let ends = self.work(&orders, &sandbox, &ui, begun);

@@ -31,9 +31,7 @@ fn variables(sandbox: &RunningSandbox) -> Vec<(String, String)> {
     let mut variables = vec![("IMGTASK_SANDBOX".to_owned(), sandbox.control.clone())];
     for access in &sandbox.providers {
         let name = access.name.to_ascii_uppercase().replace('-', "_");
-        // The old routes belong to the same service and share its key.
-        let service = name.split('_').next().unwrap_or(&name);
-        variables.push((format!("{service}_API_KEY"), access.key.to_owned()));
+        variables.push((access.key_variable.to_owned(), access.key.to_owned()));
         variables.push((format!("{name}_BASE_URL"), access.base_url.clone()));
     }
     variables

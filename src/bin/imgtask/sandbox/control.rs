@@ -86,7 +86,16 @@ fn make(gateway: &Gateway, request: &Request<'_>) -> Result<Vec<Arc<Task>>, Stri
         _ => return Err("provider must be dimilinks or lemondata".into()),
     };
     let count = members.get("count").map_or(Some(1), Value::as_u64).unwrap_or_default();
-    let call = Call { gateway, request, route: Route::Create, service, id: String::new(), index: "" };
+    let call = Call {
+        gateway,
+        request,
+        route: Route::Create,
+        service,
+        id: String::new(),
+        index: String::new(),
+        shape: None,
+        result: false,
+    };
     create::many(&call, &members, count)
 }
 

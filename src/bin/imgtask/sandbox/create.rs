@@ -11,6 +11,7 @@ use super::gateway::{ANY_KEY, Call, Refusal, Route};
 use super::order::{self, Invalid};
 use super::pictures::Canvas;
 use super::scenario::{Fault, Occasion, Rule, Rules};
+use super::shapes::Shape;
 use super::store::{self, Fate, Plan, State, Task};
 use super::{Service, dimilinks, lemondata};
 
@@ -53,6 +54,10 @@ pub(super) fn many(call: &Call<'_>, members: &Map<String, Value>, count: u64) ->
 impl Call<'_> {
     fn create(&self) -> Answer {
         let members = order::members(self.request);
+        let members = members.map(|members| match self.shape {
+            Some(_) => Shape::order(&members).into_owned(),
+            None => members,
+        });
         let prompt = members.as_ref().and_then(order::prompt).unwrap_or_default();
         let submit = self.gateway.store.count_submit(self.service, prompt);
         let own = Rule::in_prompt(prompt, submit);
@@ -82,6 +87,10 @@ impl Call<'_> {
     }
 
     fn wish(&self, members: &Map<String, Value>) -> Result<Wish, Invalid> {
+        if self.shape.is_some() {
+            let canvas = order::canvas(members, &["resolution"])?;
+            return Ok(Wish { canvas, count: 1, asynchronous: true, b64: false, model: String::new() });
+        }
         match self.service {
             Service::DimiLinks => {
                 let wish = dimilinks::wish(self.request, members, self.route == Route::Edit)?;
@@ -121,9 +130,13 @@ impl Call<'_> {
         let wish = self.wish(members).map_err(Refusal::Invalid)?;
         let task = self.add(prompt, &wish, key, own, submit, faults);
         if wish.asynchronous {
-            let answer = match self.service {
-                Service::DimiLinks => dimilinks::accepted(&task, dimilinks::wants_apimart(self.request)),
-                Service::LemonData => lemondata::accepted(&task),
+            let answer = match (self.shape, self.service) {
+                (Some(shape), _) => {
+                    let accepted = self.with_seen(shape, &task, &task.now(), |task| shape.accepted(task));
+                    Answer::json(200, &accepted)
+                }
+                (None, Service::DimiLinks) => dimilinks::accepted(&task, dimilinks::wants_apimart(self.request)),
+                (None, Service::LemonData) => lemondata::accepted(&task),
             };
             return Ok((answer, Some(task)));
         }

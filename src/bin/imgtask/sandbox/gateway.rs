@@ -13,6 +13,7 @@ use super::links::{Links, Refused};
 use super::order::Invalid;
 use super::pictures::Pictures;
 use super::scenario::{Fault, Occasion, Rules};
+use super::shapes::{Seen, Shape, Wanted};
 use super::stats::Stats;
 use super::stop::Stop;
 use super::store::{Moment, Store, Task};
@@ -70,8 +71,10 @@ pub(super) enum Route {
     Cancel,
     /// `/p/img/{id}/{index}`, DimiLinks.
     SignedImage,
-    /// `/generated/{id}-{index}.{extension}`, LemonData.
+    /// `/generated/{id}-{index}.{extension}`, LemonData; a picture of a shape.
     CdnImage,
+    /// `/v1/videos/{id}/content`, DimiLinks; with the key.
+    Video,
     Control,
     Unknown,
 }
@@ -82,7 +85,7 @@ impl Route {
         match self {
             Self::Create | Self::Edit => Some(Place::Create),
             Self::Task | Self::LegacyTask | Self::Generation | Self::PublicImage => Some(Place::Poll),
-            Self::SignedImage | Self::CdnImage => Some(Place::Image),
+            Self::SignedImage | Self::CdnImage | Self::Video => Some(Place::Image),
             Self::Cancel => Some(Place::Cancel),
             Self::Control | Self::Unknown => None,
         }
@@ -98,7 +101,11 @@ pub(super) struct Call<'a> {
     /// As in the path, decoded.
     pub(super) id: String,
     /// The place of an image in its task, as in the path.
-    pub(super) index: &'a str,
+    pub(super) index: String,
+    /// Whose shape is asked for, where it is that of another service.
+    pub(super) shape: Option<&'static Shape>,
+    /// Whether a shape's result is asked for, which is at a place of its own.
+    pub(super) result: bool,
 }
 
 impl http::Handler for Gateway {
@@ -139,6 +146,9 @@ impl http::Handler for Gateway {
 
 impl Gateway {
     fn understand<'a>(&'a self, request: &'a Request<'a>) -> Call<'a> {
+        if let Some((shape, path)) = Shape::of(request.path) {
+            return self.understand_shape(request, shape, path);
+        }
         let (route, id, index) = read_path(request);
         let id = percent_encoding::percent_decode_str(id).decode_utf8_lossy().into_owned();
         let service = match request.door {
@@ -146,14 +156,31 @@ impl Gateway {
             2 => Service::LemonData,
             // The open door: the path, the key or the id tell.
             _ => match (route, bearer(request)) {
-                (Route::LegacyTask | Route::SignedImage, _) => Service::DimiLinks,
+                (Route::LegacyTask | Route::SignedImage | Route::Video, _) => Service::DimiLinks,
                 (Route::Generation | Route::PublicImage | Route::CdnImage | Route::Cancel, _) => Service::LemonData,
                 (_, Some(key)) if key.starts_with(Service::LemonData.key()) => Service::LemonData,
                 (_, Some(key)) if key.starts_with(Service::DimiLinks.key()) => Service::DimiLinks,
                 _ => self.store.get(&id).map_or(Service::DimiLinks, |task| task.plan.service),
             },
         };
-        Call { gateway: self, request, route, service, id, index }
+        Call { gateway: self, request, route, service, id, index: index.to_owned(), shape: None, result: false }
+    }
+
+    fn understand_shape<'a>(&'a self, request: &'a Request<'a>, shape: &'static Shape, path: &str) -> Call<'a> {
+        let none = String::new;
+        let (route, id, index, result) = match shape.wanted(request, path) {
+            None => (Route::Unknown, none(), none(), false),
+            Some(Wanted::Create) => (Route::Create, none(), none(), false),
+            Some(Wanted::Task(id)) => (Route::Task, id, none(), false),
+            Some(Wanted::Result(id)) => (Route::Task, id, none(), true),
+            Some(Wanted::Picture(id, index)) => (Route::CdnImage, id, index, false),
+        };
+        Call { gateway: self, request, route, service: Service::DimiLinks, id, index, shape: Some(shape), result }
+    }
+
+    /// Where a shape is served.
+    pub(super) fn shape_base(&self, shape: &Shape) -> String {
+        format!("{}/as/{}", self.origin(0), shape.name)
     }
 
     /// The origin of a door.
@@ -192,6 +219,11 @@ fn read_path<'a>(request: &Request<'a>) -> (Route, &'a str, &'a str) {
         if let Some(id) = path.strip_prefix(prefix).filter(|id| one(id)) {
             return (route, id, "");
         }
+    }
+    if let Some(id) =
+        path.strip_prefix("/v1/videos/").and_then(|rest| rest.strip_suffix("/content")).filter(|id| one(id))
+    {
+        return (Route::Video, id, "");
     }
     if let Some((id, index)) = path.strip_prefix("/p/img/").and_then(|rest| rest.split_once('/')) {
         return (Route::SignedImage, id, index);
@@ -285,7 +317,13 @@ impl Call<'_> {
     }
 
     fn look(&self, task: &Task, moment: &Moment) -> Answer {
+        if let Some(shape) = self.shape {
+            let result_failed = self.result && !moment.succeeded();
+            let document = self.with_seen(shape, task, moment, |task| shape.seen(task));
+            return Answer::json(if result_failed { 422 } else { 200 }, &document);
+        }
         match (self.service, self.route) {
+            (Service::DimiLinks, Route::Video) => dimilinks::video(task, moment),
             (Service::DimiLinks, Route::Task) => dimilinks::look(self, task, moment),
             (Service::DimiLinks, Route::LegacyTask) => dimilinks::look_legacy(self, task, moment),
             (Service::LemonData, Route::Task) => lemondata::look(self, task, moment),
@@ -299,6 +337,29 @@ impl Call<'_> {
         }
     }
 
+    /// The task as the table of shapes takes it.
+    pub(super) fn with_seen<T>(
+        &self,
+        shape: &Shape,
+        task: &Task,
+        moment: &Moment,
+        say: impl FnOnce(&Seen<'_>) -> T,
+    ) -> T {
+        say(&Seen {
+            id: &task.id,
+            base: self.gateway.shape_base(shape),
+            state: moment.state,
+            fate: moment.fate.as_ref(),
+            percent: moment.percent,
+            created: task.created_ms / 1000,
+            changed: moment.changed_at,
+            extension: task.plan.canvas.format.extension(),
+            count: task.plan.count,
+            result: self.result,
+            base64: &|index| self.base64(task, index),
+        })
+    }
+
     pub(super) fn refuse(&self, refusal: &Refusal) -> Answer {
         match self.service {
             Service::DimiLinks => dimilinks::refuse(refusal, dimilinks::wants_apimart(self.request)),
@@ -308,8 +369,13 @@ impl Call<'_> {
 
     /// Checks the key and charges the request to it.
     pub(super) fn admit(&self) -> Result<&str, Refusal> {
-        let key = bearer(self.request).ok_or(Refusal::MissingKey)?;
-        if !key.starts_with(self.service.key()) && key != ANY_KEY {
+        let key = match self.shape {
+            Some(shape) => shape.key_of(self.request),
+            None => bearer(self.request),
+        };
+        let key = key.ok_or(Refusal::MissingKey)?;
+        let own = if self.shape.is_some() { ANY_KEY } else { self.service.key() };
+        if !key.starts_with(own) && key != ANY_KEY {
             return Err(Refusal::InvalidKey);
         }
         self.gateway.limit.charge(key).map_err(Refusal::Limited)?;
@@ -326,7 +392,7 @@ impl Call<'_> {
         let index = if self.route == Route::SignedImage {
             let (exp, sig) = (self.request.query("exp"), self.request.query("sig"));
             let now = super::unix_ms();
-            match self.gateway.links.check(&self.id, self.index, exp.as_deref(), sig.as_deref(), now) {
+            match self.gateway.links.check(&self.id, &self.index, exp.as_deref(), sig.as_deref(), now) {
                 Err(Refused::Malformed) => return Answer::empty(400),
                 Err(Refused::Forbidden) => return Answer::empty(403),
                 Ok(index) => Some(index),

@@ -24,6 +24,7 @@ mod links;
 mod order;
 mod pictures;
 mod scenario;
+mod shapes;
 mod stats;
 mod stop;
 mod store;
@@ -142,6 +143,8 @@ pub(crate) struct ProviderAccess {
     pub(crate) base_url: String,
     /// A key that it takes.
     pub(crate) key: &'static str,
+    /// The variable that the library reads the key from.
+    pub(crate) key_variable: &'static str,
 }
 
 /// A sandbox in this process. It stops when this is dropped.
@@ -228,13 +231,24 @@ pub(crate) fn start(options: &SandboxOptions) -> io::Result<RunningSandbox> {
 }
 
 fn providers(gateway: &Gateway) -> Vec<ProviderAccess> {
-    let access =
-        |name, door, service: Service| ProviderAccess { name, base_url: gateway.origin(door), key: service.key() };
-    vec![
-        access("dimilinks", 1, Service::DimiLinks),
-        access("dimilinks-legacy", 1, Service::DimiLinks),
-        access("lemondata", 2, Service::LemonData),
-    ]
+    let access = |name, door, service: Service, key_variable| ProviderAccess {
+        name,
+        base_url: gateway.origin(door),
+        key: service.key(),
+        key_variable,
+    };
+    let shape = |shape: &shapes::Shape| ProviderAccess {
+        name: shape.name,
+        base_url: gateway.shape_base(shape),
+        key: ANY_KEY,
+        key_variable: shape.key_variable,
+    };
+    let own = [
+        access("dimilinks", 1, Service::DimiLinks, "DIMILINKS_API_KEY"),
+        access("dimilinks-legacy", 1, Service::DimiLinks, "DIMILINKS_API_KEY"),
+        access("lemondata", 2, Service::LemonData, "LEMONDATA_API_KEY"),
+    ];
+    own.into_iter().chain(shapes::SHAPES.iter().map(shape)).collect()
 }
 
 /// Runs a sandbox until its time is over: the program behind `imgtask sandbox`.
@@ -318,7 +332,7 @@ const GUIDE: &str = r#"It plays DimiLinks and LemonData on 127.0.0.1, for demos 
 prints one JSON line when it serves:
   {"url", "key", "control",
    "providers": {"dimilinks": {"base_url", "key"}, "dimilinks-legacy": {..},
-                 "lemondata": {..}}}
+                 "lemondata": {..}, "bfl": {..}, ..}}
 
 Doors
   Each provider has a port of its own: image paths are relative to the origin.
@@ -340,6 +354,7 @@ Routes of DimiLinks
   GET    /v1/images/tasks/{id}      legacy
   GET    /p/img/{id}/{i}?exp=&sig=  no key; a new link at every look;
                                     400, 403 and 404 have no body
+  GET    /v1/videos/{id}/content    the bytes of a finished video
 
 Routes of LemonData
   POST   /v1/images/generations     asynchronous by "async": true
@@ -348,6 +363,12 @@ Routes of LemonData
   DELETE /v1/tasks/{id}             queued video tasks only: a model with
                                     "seedance", or [video] in the prompt
   GET    /generated/{id}-{i}.{ext}  no key
+
+
+Shapes of other services
+  acedata, apimart, bfl, fal, kie, midjourney-proxy and openai-responses are
+  served below "url"/as/NAME, with the key sk-sandbox: a create, looks and
+  pictures, as their pages show them. Refusals are in DimiLinks' words.
 
 Time
   A task is queued for a tenth of its time, then runs; a synchronous create

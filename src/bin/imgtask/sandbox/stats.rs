@@ -141,8 +141,9 @@ fn describe_request(noted: &Noted) -> Value {
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| {
             let value = value.trim();
-            let shown = if name.eq_ignore_ascii_case("authorization") { whose(value) } else { value };
-            json!([name.to_ascii_lowercase(), shown])
+            let name = name.to_ascii_lowercase();
+            let shown = if is_credential(&name) { whose(value) } else { value };
+            json!([name, shown])
         })
         .collect();
     json!({
@@ -170,7 +171,7 @@ fn whose(value: &str) -> &'static str {
 }
 
 fn is_credential(name: &str) -> bool {
-    ["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"].contains(&name)
+    ["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-key", "mj-api-secret"].contains(&name)
 }
 
 fn holds_key(text: &str) -> bool {
