@@ -144,6 +144,20 @@ impl<'d> Node<'d> {
         self.wrong(&format!("must be one of {}", known.join(", ")));
     }
 
+    /// The members of an object that are no comments, whatever their names. `read` says what is wrong with a name.
+    #[inline(never)]
+    fn each_member(&self, read: &mut dyn FnMut(&str, Node<'_>) -> Result<(), &'static str>) {
+        for (name, value) in self.members().into_iter().flatten() {
+            if name.starts_with(COMMENT) {
+                continue;
+            }
+            let node = Node { value, place: Place::Member(&self.place, name), faults: self.faults };
+            if let Err(what) = read(name, node) {
+                node.wrong(what);
+            }
+        }
+    }
+
     #[cold]
     #[inline(never)]
     pub(super) fn missing(&self, name: &str) {
@@ -306,16 +320,9 @@ impl<K, T> std::ops::Deref for Table<K, T> {
 }
 
 impl<K: Key, T: Member> Member for Table<K, T> {
-    #[inline(never)]
     fn read(node: Node<'_>) -> Table<K, T> {
         let mut table = Vec::new();
-        for name in node.members().into_iter().flatten().map(|(name, _)| name) {
-            let Some(node) = node.member(name).filter(|_| !name.starts_with(COMMENT)) else { continue };
-            match K::of(name) {
-                Ok(key) => table.push((key, T::read(node))),
-                Err(what) => node.wrong(what),
-            }
-        }
+        node.each_member(&mut |name, node| K::of(name).map(|key| table.push((key, T::read(node)))));
         Table(table)
     }
 }
