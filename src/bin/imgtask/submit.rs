@@ -25,7 +25,7 @@ and never submits again by itself.
 Examples:
   imgtask submit -p dimilinks --prompt 'a lighthouse in fog' --set size=16:9
   imgtask submit -p lemondata --prompt 'a red fox' --set model=gpt-image-2 --out fox.png
-  imgtask submit -p lemondata --prompt 'red foxes' --set n=2 --out pictures/ --name-pattern 'fox-{index}.{ext}'
+  imgtask submit -p dimilinks --prompt 'a fox' --out pictures/ --name-pattern 'fox.{ext}'
   imgtask submit -p dimilinks --request request.json --wait --timeout 10m
   id=$(imgtask submit -p dimilinks --prompt 'a red fox') && imgtask wait -p dimilinks \"$id\"")]
 pub(crate) struct Submit {
