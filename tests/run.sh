@@ -38,6 +38,12 @@ for tool in valgrind luajit clang c++ love Xvfb pkg-config; do
 done
 unshare --map-root-user --net --mount true 2>/dev/null && command -v ip >/dev/null || missing+=("network namespaces")
 pkg-config --exists sdl2 SDL2_image 2>/dev/null || missing+=(SDL2)
+# numpy and PIL, in the first interpreter that has them: a system's packages are often not those of the first python3.
+interop=
+for python in "${PYTHON:-python3}" /usr/bin/python3; do
+  "$python" -c "import numpy, PIL" 2>/dev/null && interop=$python && break
+done
+[ -n "$interop" ] || missing+=("numpy with PIL")
 [ ${#missing[@]} -eq 0 ] || echo "  left out, not installed: ${#missing[@]} (${missing[*]})"
 
 export IMGTASK_LIB_DIR=$PWD/build/lib IMGTASK_LIBRARY=$PWD/build/lib/libimgtask.so IMGTASK_COMMAND=$PWD/build/bin/imgtask
@@ -54,6 +60,10 @@ step watch 900 "${CARGO:-cargo}" test --quiet --features cli,header --test watch
 # Hosts that are killed 200 times at random moments, and one at every step of several orders.
 step crash 900 "${CARGO:-cargo}" test --quiet --features cli,header --test crash --test files -- --ignored --show-output
 step python 600 env PYTHONPATH=bindings/python "${PYTHON:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python
+: >"$log/interop"
+if [ -n "$interop${IMGTASK_ALL_TOOLS:-}" ]; then
+  step interop 120 env PYTHONPATH=bindings/python "${interop:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python -p interop.py
+fi
 # Fifty thousand tasks through Python's `client.watch`, killed halfway.
 step thousands 900 env PYTHONPATH=bindings/python IMGTASK_MANY_TASKS=50000 "${PYTHON:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python -k many_tasks
 
@@ -71,7 +81,7 @@ leaks() {
   ! grep -aiEn "$secret" "$@"
 }
 export -f leaks
-step secrets 60 bash -c 'leaks "$@"' leaks "$log"/rust "$log"/lean "$log"/shipped "$log"/watch "$log"/crash "$log"/python "$log"/thousands "$log"/hosts
+step secrets 60 bash -c 'leaks "$@"' leaks "$log"/rust "$log"/lean "$log"/shipped "$log"/watch "$log"/crash "$log"/python "$log"/interop "$log"/thousands "$log"/hosts
 
 # A step that broke without a failed test to show for it counts as one.
 [ "$broken" -gt 0 ] && [ "$failed" -eq 0 ] && failed=$broken

@@ -60,6 +60,7 @@ from ._event import Event, EventKind, Goal
 from ._library import LibraryNotFound, load
 from ._lines import Log
 from ._picture import Picture, SavedPicture
+from ._pixels import Pixels
 from ._provider import Provider, library_version, live_handles, providers
 from ._stats import Stats
 from ._task import Failure, FailureAction, Image, State, Task
@@ -101,6 +102,7 @@ __all__ = [
     "Outcome",
     "PaymentRequired",
     "Picture",
+    "Pixels",
     "ProtocolError",
     "Provider",
     "ProxyError",

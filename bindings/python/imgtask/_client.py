@@ -62,7 +62,8 @@ class Client(Jobs):
       jobs of a client share it.
     - Jobs: `max_workers` threads at most, the first one started by the first job; `max_pending` jobs (100,000), after
       which `start` is `Busy`. `journal_path`: a file that keeps jobs over a crash, see `resume`; one process at a time.
-    - `max_image_pixels`: for later versions; this one makes no use of it.
+    - `max_image_pixels`: the largest image that is decoded (67,108,864, which is 8192 x 8192 and 256 MiB of pixels); one
+      that is larger is `TooLarge` before memory is taken for it.
     - `log`, a function of a level and a line, gets lines up to `log_level` (1 error to 4 debug; 3 if not given), on the
       thread of the call they tell of; those of jobs on the thread that asks for events. It must not call this package.
 

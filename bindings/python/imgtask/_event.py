@@ -1,14 +1,16 @@
 """What happened to a job."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, Optional, Tuple
+from pathlib import Path
+from typing import Any, ClassVar, Dict, Optional
 
 from . import _abi
 from ._abi import Status
 from ._errors import Error, StatusNumber, read_error, status_number, task_failed
 from ._handles import BytesHandle, ErrorHandle, EventHandle, TaskHandle
 from ._library import Library, loaded
-from ._picture import Picture, SavedPicture, read_delivery
+from ._picture import Picture, SavedPicture, picture_of, read_info, saved_of
+from ._pixels import Pixels, pixels_of
 from ._task import State, Task, Word, read_task
 
 
@@ -49,6 +51,7 @@ _OK = Status.OK
 FINAL = int(_abi.EventKind.FINAL)
 PROGRESS = int(_abi.EventKind.PROGRESS)
 _FINISHED = int(_abi.Goal.FINISHED)
+_ENCODED = int(_abi.BytesFormat.ENCODED)
 # A job that wants the image of a task without one ends so.
 _WITHOUT_SUCCESS = (int(Status.OK), int(Status.NO_IMAGE))
 
@@ -79,6 +82,8 @@ class Event:
     task: Optional[Task]
     #: The image's bytes, where the goal is those.
     picture: Optional[Picture]
+    #: The image's pixels, where the goal is those.
+    pixels: Optional[Pixels]
     #: The image's file, where the goal is that.
     saved: Optional[SavedPicture]
     #: Why the job, or this image of it, failed: what a call would have raised. A `TaskFailed` where the task ended
@@ -138,7 +143,7 @@ def read_event(library: Library, handle: EventHandle, has_journal: bool) -> Even
         handle.error = None
         its_error.value = address
         error = read_error(library, number, its_error, task)
-    picture, saved = take_delivery(library, handle)
+    delivery = take_delivery(library, handle)
     kind: int = handle.kind
     goal: int = handle.goal
     if kind == FINAL and task is not None and task.is_final and number in _WITHOUT_SUCCESS and goal >= _FINISHED:
@@ -152,9 +157,11 @@ def read_event(library: Library, handle: EventHandle, has_journal: bool) -> Even
         "status": _OK if number == 0 else status_number(number),
         "image_index": handle.image_index,
         "task": task,
-        "picture": picture,
-        "saved": saved,
+        "picture": None,
+        "pixels": None,
+        "saved": None,
         "error": error,
+        **delivery,
     }
     if kind == FINAL and has_journal:
         known["_receipt"] = handle
@@ -163,12 +170,17 @@ def read_event(library: Library, handle: EventHandle, has_journal: bool) -> Even
     return event
 
 
-def take_delivery(library: Library, handle: EventHandle) -> Tuple[Optional[Picture], Optional[SavedPicture]]:
-    """The image of an event, out of its handle."""
+def take_delivery(library: Library, handle: EventHandle) -> Dict[str, Any]:
+    """The image of an event, out of its handle, as the event's field that it is."""
     address = handle.bytes.value
     if not address:
-        return None, None
+        return {}
     its_bytes = BytesHandle()
     handle.bytes = None
     its_bytes.value = address
-    return read_delivery(library, its_bytes)
+    info = read_info(library, its_bytes)
+    if info.path:
+        return {"saved": saved_of(info, Path(info.path.decode()))}
+    if info.format != _ENCODED:
+        return {"pixels": pixels_of(info, its_bytes)}
+    return {"picture": picture_of(info, its_bytes)}

@@ -9,6 +9,7 @@ from ._arguments import milliseconds, path_text, ref_text, request_text, text
 from ._errors import InvalidArgument
 from ._event import GOAL_NUMBERS, Goal
 from ._library import PathLike
+from ._pixels import pixel_flags, side
 from ._task import Task
 
 #: What a job begins with: a request that is submitted, or a task that exists.
@@ -33,19 +34,28 @@ def job(
     progress: bool = False,
     replace: bool = True,
     timeout: Optional[float] = None,
+    max_side: int = 0,
+    flip_y: bool = False,
+    bgra: bool = False,
+    premultiply: bool = False,
 ) -> _abi.imgtask_job:
     """A job that has no beginning yet."""
-    flags = _abi.Flag.PROGRESS if progress else _abi.Flag(0)
+    goal, flags = goal_of(goal, path), pixel_flags(flip_y, bgra, premultiply)
+    if goal is not Goal.PIXELS and (max_side or flags):
+        raise InvalidArgument("only the goal pixels takes a size and an order of pixels")
+    if progress:
+        flags |= int(_abi.Flag.PROGRESS)
     if not replace:
-        flags |= _abi.Flag.NO_REPLACE
+        flags |= int(_abi.Flag.NO_REPLACE)
     return _abi.imgtask_job(
         struct_size=ctypes.sizeof(_abi.imgtask_job),
         path=path_text("path", path),
         label=text("label", label or None),
         image_index=job_index(index),
-        goal=GOAL_NUMBERS[goal_of(goal, path)],
-        flags=int(flags),
+        goal=GOAL_NUMBERS[goal],
+        flags=flags,
         timeout_ms=milliseconds("timeout", timeout),
+        max_side=side(max_side),
     )
 
 

@@ -39,6 +39,10 @@ class Jobs(Calls):
         progress: bool = False,
         replace: bool = True,
         timeout: Optional[float] = None,
+        max_side: int = 0,
+        flip_y: bool = False,
+        bgra: bool = False,
+        premultiply: bool = False,
         **request: Any,
     ) -> int:
         """Starts a job and gives its number; never blocks. What becomes of it is told by `events` or `next_event`.
@@ -46,10 +50,13 @@ class Jobs(Calls):
         It begins with a request, as `submit` takes it (keywords or a dict; a dict alone can have members that are named
         like an argument here), or with a task that exists: a `Task`, its id, its poll address. A text never is a request.
 
-        It goes as far as `goal`, a `Goal` or its word: "submitted", "looked", "finished" (if not given), "bytes" or
-        "file" (if `path` is given). `path` may hold `{id}`, `{index}` and `{ext}`; with `replace` false an existing file
+        It goes as far as `goal`, a `Goal` or its word: "submitted", "looked", "finished" (if not given), "bytes", "pixels"
+        or "file" (if `path` is given). `path` may hold `{id}`, `{index}` and `{ext}`; with `replace` false an existing file
         stays, and is a `FileError` unless it is the very image. `index` is the image's place in `task.images`, or "all":
         then each has an event of its own.
+
+        With "pixels" the image is decoded on a thread of the library, as `Picture.rgba` does it: `max_side`, `flip_y`,
+        `bgra` and `premultiply` are told there.
 
         `label`, at most 256 bytes, comes back with every event and from the journal. `progress` asks for events on the
         way. `timeout` is in seconds, how long the task is watched: `None` = the client's `wait_timeout`, then the
@@ -61,8 +68,23 @@ class Jobs(Calls):
         >>> op = client.start(prompt="a lighthouse at dusk", path="lighthouse.png")
         >>> next(client.events()).saved.path
         PosixPath('lighthouse.png')
+        >>> op = client.start(goal="pixels", max_side=512, prompt="a lighthouse at dusk")
+        >>> next(client.events()).pixels
+        Pixels(width=512, height=512, format='rgba8', row_bytes=2048)
         """
-        wanted = job(goal, label=label, path=path, index=index, progress=progress, replace=replace, timeout=timeout)
+        wanted = job(
+            goal,
+            label=label,
+            path=path,
+            index=index,
+            progress=progress,
+            replace=replace,
+            timeout=timeout,
+            max_side=max_side,
+            flip_y=flip_y,
+            bgra=bgra,
+            premultiply=premultiply,
+        )
         begin(wanted, source, request)
         return self._start(wanted)
 
@@ -138,6 +160,10 @@ class Jobs(Calls):
         on_progress: Optional[OnProgress] = None,
         timeout: Optional[float] = None,
         in_flight: int = IN_FLIGHT,
+        max_side: int = 0,
+        flip_y: bool = False,
+        bgra: bool = False,
+        premultiply: bool = False,
     ) -> Generator[Outcome, None, None]:
         """Watches many tasks; gives an `Outcome` for each as it is done, in the order in which they are.
 
@@ -145,9 +171,9 @@ class Jobs(Calls):
         as there is room, so that they may be without end: at most `in_flight` are under way. While `refs` makes one
         wait, so do outcomes.
 
-        What goes wrong with a task is its outcome's `error`, and the loop goes on. `goal` is "finished", "bytes", or
-        "file", which `download_to` means: a folder, made if need be, for `{id}.{ext}`, or a path with `{id}`, `{index}`
-        and `{ext}` in it. `index` is the image's place in `task.images`, or "all". `on_progress` is called with ref and
+        What goes wrong with a task is its outcome's `error`, and the loop goes on. `goal` is "finished", "bytes", "pixels"
+        (with `max_side` and the others of `Picture.rgba`), or "file", which `download_to` means: a folder, made if need be,
+        for `{id}.{ext}`, or a path with `{id}`, `{index}` and `{ext}` in it. `index` is the image's place in `task.images`, or "all". `on_progress` is called with ref and
         `Task` on the way. `timeout` is in seconds, for each task.
 
         Leaving the loop, by `break` too, stops the jobs that are left; the tasks stay with the service. With a journal
@@ -168,7 +194,16 @@ class Jobs(Calls):
         if path is None and goal_of(goal, path) is Goal.FILE:
             raise InvalidArgument('the goal "file" needs download_to')
         wanted = job(
-            goal, path=path, index=index, progress=on_progress is not None, replace=replace, timeout=timeout
+            goal,
+            path=path,
+            index=index,
+            progress=on_progress is not None,
+            replace=replace,
+            timeout=timeout,
+            max_side=max_side,
+            flip_y=flip_y,
+            bgra=bgra,
+            premultiply=premultiply,
         )
         return watch(self, self._client(), iter(refs), wanted, on_progress, in_flight)
 

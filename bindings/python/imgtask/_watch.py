@@ -10,6 +10,7 @@ from ._event import Event, EventKind
 from ._handles import ClientHandle
 from ._job import Source, begin
 from ._picture import Picture, SavedPicture
+from ._pixels import Pixels
 from ._task import Task
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Outcome:
     error: Optional[Error]
     #: The images' bytes, where the goal is those.
     pictures: Tuple[Picture, ...] = field(default=(), repr=False)
+    #: The images' pixels, where the goal is those.
+    all_pixels: Tuple[Pixels, ...] = field(default=(), repr=False)
     #: The images' files, where the goal is those.
     files: Tuple[SavedPicture, ...] = field(default=(), repr=False)
 
@@ -42,6 +45,11 @@ class Outcome:
     def picture(self) -> Optional[Picture]:
         """The first image's bytes."""
         return self.pictures[0] if self.pictures else None
+
+    @property
+    def pixels(self) -> Optional[Pixels]:
+        """The first image's pixels."""
+        return self.all_pixels[0] if self.all_pixels else None
 
     @property
     def path(self) -> Optional[Path]:
@@ -125,5 +133,6 @@ def outcome(under: Under, event: Event) -> Outcome:
         event.task,
         event.error,
         tuple(each.picture for each in brought if each.picture is not None),
+        tuple(each.pixels for each in brought if each.pixels is not None),
         tuple(each.saved for each in brought if each.saved is not None),
     )

@@ -198,6 +198,19 @@ except BaseException as error:
         self.assertEqual(lines[1], "True")
 
 
+    def test_pixels_are_used_with_and_without_numpy_and_pil(self) -> None:
+        told = set()
+        for hidden in ("", "numpy PIL", "numpy"):
+            code = f"import runpy, sys; sys.modules.update(dict.fromkeys({hidden.split()!r}))\n"
+            code += f"sys.argv[1:] = ['small.png']; runpy.run_path({str(PYTHON / 'pixels.py')!r}, run_name='__main__')"
+            done = self.run_it(sys.executable, "-W", "error", "-c", code)
+            self.assertTrue(done.returncode == 0 or done.stderr == "a thumbnail needs PIL: pip install pillow\n", done.stderr)
+            self.assertEqual(done.returncode == 0, (self.folder / "small.png").exists())
+            (self.folder / "small.png").unlink(missing_ok=True)
+            told.add(done.stdout.splitlines()[0])
+        self.assertEqual(len(told), 1)
+        self.assertRegex(told.pop(), r"^1024 x 1024, brightness \d+$")
+
     def test_watch_many_goes_on_where_it_was(self) -> None:
         good, failed, images = self.finished("dimilinks"), self.finished("dimilinks", "a cat [fail]"), self.folder / "out"
         command = (sys.executable, "-W", "error", PYTHON / "watch_many.py", images)

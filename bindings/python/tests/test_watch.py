@@ -104,14 +104,13 @@ class Outcomes(WithSandbox):
             {"goal": "bytes", "download_to": self.folder},
             {"index": -1},
             {"in_flight": 0},
+            {"goal": "bytes", "max_side": 8},
             {"timeout": 0},
             {"index": "all", "download_to": self.folder / "{id}.png"},
         ]
         for wrong in wrongs:
             with self.assertRaises(imgtask.InvalidArgument):
                 client.watch([], **wrong)
-        with self.assertRaises(imgtask.Unsupported):
-            list(client.watch(["img_0"], goal="pixels"))
         self.assertEqual(client.stats().requests, 0)
 
     def test_progress_is_told_with_the_ref(self) -> None:
