@@ -1,7 +1,7 @@
 //! A file that is whole under its final name, or absent.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -12,6 +12,8 @@ use crate::words;
 
 /// So many bytes go to the disk at a time while more arrive, so that little is left to wait for at the end.
 const EARLY_BYTES: u64 = 8 * 1024 * 1024;
+/// So many bytes of two files are compared at a time.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// A file in the making: private, in the target's folder, gone when dropped.
 pub(crate) struct NewFile {
@@ -117,18 +119,17 @@ fn same_bytes(one: &Path, other: &Path) -> io::Result<bool> {
     if !found.is_file() || found.len() != fs::metadata(one)?.len() {
         return Ok(false);
     }
-    let (mut one, mut other) = (BufReader::new(File::open(one)?), BufReader::new(File::open(other)?));
+    let (mut one, mut other) = (File::open(one)?, File::open(other)?);
+    let (mut left, mut right) = (vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
     loop {
-        let (left, right) = (one.fill_buf()?, other.fill_buf()?);
-        let length = left.len().min(right.len());
+        let length = one.read(&mut left)?;
         if length == 0 {
-            return Ok(left.len() == right.len());
+            return Ok(true);
         }
+        other.read_exact(&mut right[..length])?;
         if left[..length] != right[..length] {
             return Ok(false);
         }
-        one.consume(length);
-        other.consume(length);
     }
 }
 

@@ -4,7 +4,6 @@
 //! that can be held by another is abandoned. It must be old as well, for the sake of file systems whose locks reach no other machine,
 //! and of parts that are being made or renamed at this moment.
 
-use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
@@ -26,20 +25,20 @@ const MAX_FOLDERS: usize = 256;
 /// The folders of one client in which was searched.
 #[derive(Default)]
 pub(crate) struct Leftovers {
-    searched: Mutex<HashSet<PathBuf>>,
+    searched: Mutex<Vec<PathBuf>>,
 }
 
 impl Leftovers {
     /// Removes the abandoned parts of a folder, the first time that it is asked for.
     pub(super) fn clear(&self, folder: &Path) {
         let mut searched = self.searched.lock().unwrap_or_else(PoisonError::into_inner);
-        if searched.contains(folder) {
+        if searched.iter().any(|known| known == folder) {
             return;
         }
         if searched.len() >= MAX_FOLDERS {
             searched.clear();
         }
-        searched.insert(folder.to_path_buf());
+        searched.push(folder.to_path_buf());
         drop(searched);
         let Ok(files) = fs::read_dir(folder) else { return };
         for file in files.take(MAX_FILES).flatten().filter(|file| is_part(&file.file_name())) {
