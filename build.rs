@@ -24,7 +24,7 @@ fn main() {
     header::write();
 }
 
-/// `src/dialect/builtin/*.json` as one Rust constant.
+/// `src/dialect/builtin/*.json` as Rust constants.
 mod builtin {
     use std::env;
     use std::fs;
@@ -47,17 +47,28 @@ mod builtin {
             .collect();
         let rank = |name: &String| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len());
         names.sort_by(|a, b| (rank(a), a).cmp(&(rank(b), b)));
+        let documents: Vec<String> = names
+            .iter()
+            .map(|name| {
+                let path = format!("{FOLDER}/{name}.json");
+                println!("cargo:rerun-if-changed={path}");
+                fs::read_to_string(root.join(&path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+            })
+            .collect();
         // Who writes dialects is shown the documents as they were written.
-        let whole = env::var_os("CARGO_FEATURE_DIALECT_TOOLS").is_some();
-        let documents = names.iter().map(|name| {
-            let path = format!("{FOLDER}/{name}.json");
-            println!("cargo:rerun-if-changed={path}");
-            let text = fs::read_to_string(root.join(&path)).unwrap_or_else(|error| panic!("{path}: {error}"));
-            format!("    ({name:?}, {:?}),\n", if whole { text } else { without_readers_part(&text) })
-        });
-        let documents: String = documents.collect();
-        let constant = format!("pub(super) const DOCUMENTS: [(&str, &str); {}] = [\n{documents}];\n", names.len());
-        fs::write(out.join("builtin.rs"), constant).expect("OUT_DIR is writable");
+        let (documents, pairs) = if env::var_os("CARGO_FEATURE_DIALECT_TOOLS").is_some() {
+            (documents.join("\0").into_bytes(), Vec::new())
+        } else {
+            let documents: Vec<String> = documents.iter().map(|document| without_readers_part(document)).collect();
+            packed(documents.join("\0").into_bytes())
+        };
+        let constants = format!(
+            "const COUNT: usize = {};\nconst NAMES: &str = {:?};\nconst DOCUMENTS: &[u8] = &{documents:?};\n\
+             const PAIRS: &[[u8; 2]] = &{pairs:?};\n",
+            names.len(),
+            names.join(" "),
+        );
+        fs::write(out.join("builtin.rs"), constants).expect("OUT_DIR is writable");
     }
 
     /// The document on one line, without the members that only people read. These are lists of texts.
@@ -78,6 +89,32 @@ mod builtin {
             text.replace_range(start..start + end + 2, "");
         }
         text
+    }
+
+    /// Byte pair encoding: the pair that stands most often becomes a byte above ASCII, again and again. Gives what the pairs are.
+    fn packed(mut text: Vec<u8>) -> (Vec<u8>, Vec<[u8; 2]>) {
+        assert!(text.is_ascii(), "the built-in dialects are ASCII but for what people read");
+        let mut pairs = Vec::new();
+        for byte in 128..=255 {
+            let mut counts = std::collections::BTreeMap::<[u8; 2], usize>::new();
+            for pair in text.windows(2).filter(|pair| !pair.contains(&0)) {
+                *counts.entry([pair[0], pair[1]]).or_default() += 1;
+            }
+            let Some((&pair, &count)) = counts.iter().max_by_key(|(_, count)| **count) else { break };
+            if count < 4 {
+                break;
+            }
+            pairs.push(pair);
+            let mut shorter = Vec::with_capacity(text.len());
+            let mut rest = &text[..];
+            while let Some((&first, after)) = rest.split_first() {
+                let is_pair = rest.starts_with(&pair);
+                shorter.push(if is_pair { byte } else { first });
+                rest = if is_pair { &after[1..] } else { after };
+            }
+            text = shorter;
+        }
+        (text, pairs)
     }
 }
 

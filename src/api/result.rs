@@ -9,6 +9,8 @@ use crate::http::Call;
 
 impl Api {
     /// Fetches the answer that `reading` says its images are in. It is a request of its own, and passes the gate as one.
+    #[cold]
+    #[inline(never)]
     pub(super) fn take_result(&self, reading: &mut Reading, target: &Target, call: &Call) -> Result<()> {
         let url = self.base.address(self.dialect(), &reading.result).map_err(|_| {
             let message = format!("{}: the result is at an address that does not get the key", self.title());

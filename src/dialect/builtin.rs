@@ -1,46 +1,47 @@
 //! The dialects that come with the library. Each is parsed when it is first asked for.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use super::Dialect;
 
-// `DOCUMENTS`: the documents in the order in which they are listed, each behind its name. Written by build.rs from
-// `builtin/*.json`, without what is only for readers unless there is somebody to show it to.
+// Written by build.rs from `builtin/*.json`: how many there are, their `NAMES` in the order in which they are listed, the
+// `DOCUMENTS` with a NUL between them. Without the feature `dialect-tools` they come without what only people read, and packed:
+// a byte above ASCII stands for one of the `PAIRS`, whose bytes may stand for pairs again.
 include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
 
-/// Documents, and what was made of them so far.
-pub(super) struct Shelf<const N: usize> {
-    documents: [(&'static str, &'static str); N],
-    pub(super) parsed: [OnceLock<Arc<Dialect>>; N],
-}
+/// What was made of the documents so far.
+pub(super) struct Shelf(pub(super) [OnceLock<Arc<Dialect>>; COUNT]);
 
-static SHELF: Shelf<{ DOCUMENTS.len() }> = Shelf::new(DOCUMENTS);
+static SHELF: Shelf = Shelf::new();
 
-impl<const N: usize> Shelf<N> {
-    pub(super) const fn new(documents: [(&'static str, &'static str); N]) -> Shelf<N> {
-        Shelf { documents, parsed: [const { OnceLock::new() }; N] }
+impl Shelf {
+    pub(super) const fn new() -> Shelf {
+        Shelf([const { OnceLock::new() }; COUNT])
     }
 
     fn at(&self, index: usize) -> Option<&Arc<Dialect>> {
-        let ((_, document), parsed) = (self.documents.get(index)?, self.parsed.get(index)?);
-        let parse = || Arc::new(Dialect::parse(document).expect("our own documents are parsed by the tests"));
-        Some(parsed.get_or_init(parse))
+        let parse = || {
+            let document = document(index).unwrap_or_default();
+            Arc::new(Dialect::parse(&document).expect("our own documents are parsed by the tests"))
+        };
+        self.0.get(index).map(|parsed| parsed.get_or_init(parse))
     }
 
     pub(super) fn named(&self, name: &str) -> Option<&Arc<Dialect>> {
-        self.at(self.documents.iter().position(|(known, _)| *known == name)?)
+        self.at(Dialect::builtin_names().position(|known| known == name)?)
     }
 }
 
 impl Dialect {
     /// The dialects that come with the library, the documented services first.
     pub(crate) fn builtins() -> impl Iterator<Item = &'static Arc<Dialect>> {
-        (0..DOCUMENTS.len()).filter_map(|index| SHELF.at(index))
+        (0..COUNT).filter_map(|index| SHELF.at(index))
     }
 
     /// What they are called. Parses none.
     pub(crate) fn builtin_names() -> impl Iterator<Item = &'static str> {
-        SHELF.documents.iter().map(|(name, _)| *name)
+        NAMES.split(' ')
     }
 
     /// The built-in dialect of that name.
@@ -48,9 +49,36 @@ impl Dialect {
         SHELF.named(name).cloned()
     }
 
-    /// The document of the built-in dialect of that name, as it was written.
+    /// The document of the built-in dialect of that name; as it was written, with the feature `dialect-tools`.
     #[cfg(any(test, feature = "dialect-tools"))]
     pub(crate) fn builtin_document(name: &str) -> Option<&'static str> {
-        SHELF.documents.iter().find(|(known, _)| *known == name).map(|(_, document)| *document)
+        let document = document(Dialect::builtin_names().position(|known| known == name)?)?;
+        Some(match document {
+            Cow::Borrowed(document) => document,
+            // Packed where nobody but the crate's own tests asks.
+            Cow::Owned(document) => document.leak(),
+        })
+    }
+}
+
+fn document(index: usize) -> Option<Cow<'static, str>> {
+    let packed = DOCUMENTS.split(|byte| *byte == 0).nth(index)?;
+    if PAIRS.is_empty() {
+        return std::str::from_utf8(packed).ok().map(Cow::Borrowed);
+    }
+    let mut text = String::new();
+    for byte in packed {
+        unpack(*byte, &mut text);
+    }
+    Some(Cow::Owned(text))
+}
+
+fn unpack(byte: u8, text: &mut String) {
+    match usize::from(byte).checked_sub(128).and_then(|number| PAIRS.get(number)) {
+        Some([first, second]) => {
+            unpack(*first, text);
+            unpack(*second, text);
+        }
+        None => text.push(byte.into()),
     }
 }
