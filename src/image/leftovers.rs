@@ -17,7 +17,7 @@ pub(super) const SUFFIX: &str = ".part";
 
 /// No download rests so long between two pieces of its file.
 const OLD: Duration = Duration::from_secs(15 * 60);
-/// In a folder of more files the search ends early; that many take some ten milliseconds.
+/// In a folder of more files the search ends early; that many take less than a tenth of a second.
 const MAX_FILES: usize = 100_000;
 /// Folders that are remembered.
 const MAX_FOLDERS: usize = 256;
