@@ -67,9 +67,9 @@ schema: tool ## docs/dialect.schema.json and the tables of docs/dialects.md from
 examples: lib ## the C examples, into build/examples; that of SDL2 where it is installed
 	@mkdir -p $(BUILD)/examples
 	@for source in examples/c/*.c; do $(call example,$$source,) || exit 1; done
-	@if pkg-config --exists sdl2 SDL2_image 2>/dev/null; then \
-	  $(call example,examples/sdl2/frame_loop.c,$$(pkg-config --cflags --libs sdl2 SDL2_image)); \
-	else echo "left out, not installed: examples/sdl2 needs pkg-config, sdl2 and SDL2_image (libsdl2-dev, libsdl2-image-dev)"; fi
+	@if pkg-config --exists sdl2 2>/dev/null; then \
+	  $(call example,examples/sdl2/frame_loop.c,$$(pkg-config --cflags --libs sdl2)); \
+	else echo "left out, not installed: examples/sdl2 needs pkg-config and sdl2 (libsdl2-dev)"; fi
 
 define example
 $(CC) -std=c11 -O2 -Wall -Wextra -Werror -Iinclude $(1) -o $(BUILD)/examples/$$(basename $(1) .c) \

@@ -37,7 +37,7 @@ for tool in valgrind luajit clang c++ love Xvfb pkg-config; do
   command -v "$tool" >/dev/null || missing+=("$tool")
 done
 unshare --map-root-user --net --mount true 2>/dev/null && command -v ip >/dev/null || missing+=("network namespaces")
-pkg-config --exists sdl2 SDL2_image 2>/dev/null || missing+=(SDL2)
+pkg-config --exists sdl2 2>/dev/null || missing+=(SDL2)
 # numpy and PIL, in the first interpreter that has them: a system's packages are often not those of the first python3.
 interop=
 for python in "${PYTHON:-python3}" /usr/bin/python3; do

@@ -5,7 +5,7 @@
 --     client:start { request = { prompt = "a lighthouse at dusk" }, label = "lighthouse", progress = true }
 --     -- once a frame:
 --     for event in client:events(8) do
---       if event.kind == "final" and event.image then use(event.image:bytes()) end
+--       if event.kind == "final" and event.image then use(event.image:bytes()) end    -- event.pixels with goal = "pixels"
 --     end
 --
 -- README.md beside this file says the rest. Copy imgtask.lua, imgtask_abi.lua and the library into your game.
@@ -342,7 +342,8 @@ function Task:json()
   return ffi.string(body, length[0])
 end
 
---- An image: the members of imgtask_bytes_info but for its data, which `bytes` and `pointer` give.
+--- An image: the members of imgtask_bytes_info but for its data, which `bytes` and `pointer` give. With the `format` "encoded" that
+-- is the image file, with "rgba8" or "bgra8" its pixels, `row_bytes` from one row to the next.
 local Image = {}
 Image.__index = Image
 
@@ -357,13 +358,13 @@ local function image_of(handle)
   return setmetatable(image, Image)
 end
 
---- The image file as a string; nil for an image that went to a file.
+--- The image file, or the pixels, as a string; nil for an image that went to a file.
 function Image:bytes()
   local pointer, length = self:pointer()
   return pointer and ffi.string(pointer, length)
 end
 
---- The image file where it lies, and its length: good as long as `self` lives and was not freed. nil for one in a file.
+--- The image file, or the pixels, where they lie, and their length: good as long as `self` lives and was not freed. nil for one in a file.
 function Image:pointer()
   if self.handle == nil then
     misuse(1, "the image was freed")
@@ -374,6 +375,38 @@ function Image:pointer()
     return nil
   end
   return info.data, self.len
+end
+
+local SHAPE = { flip_y = true, bgra = true, premultiply = true }
+
+--- The bits of imgtask_flag for how pixels lie.
+local function shape(options)
+  local flags = 0
+  for name in pairs(SHAPE) do
+    flags = flags + (options[name] and abi.flag[name] or 0)
+  end
+  return flags
+end
+
+--- Decodes an image file to pixels on this thread: for tools and tests; in a game take the goal "pixels". `options` are `max_side`,
+-- `flip_y`, `bgra`, `premultiply`. Gives the pixels, or nil and an error.
+function Image:decode(options)
+  options = options or {}
+  for field in pairs(options) do
+    if field ~= "max_side" and not SHAPE[field] then
+      misuse(1, "decoding has no %s", tostring(field))
+    end
+  end
+  if self.handle == nil then
+    misuse(1, "the image was freed")
+  end
+  local side = whole(options.max_side or 0, "max_side", 1)
+  local out, wrong = ffi.new "imgtask_bytes *[1]", ffi.new "imgtask_error *[1]"
+  local status = library().imgtask_bytes_decode(self.handle, side, shape(options), out, wrong)
+  if status ~= abi.status.ok then
+    return nil, failure(status, wrong[0], "imgtask_bytes_decode")
+  end
+  return image_of(out[0])
 end
 
 --- Frees the bytes now instead of when they are collected: the collector does not know how large they are.
@@ -443,13 +476,15 @@ end
 
 local JOB = {
   request = true, task = true, goal = true, path = true, label = true, progress = true, no_replace = true,
-  image_index = true, all_images = true, timeout_ms = true, user_data = true,
+  image_index = true, all_images = true, timeout_ms = true, user_data = true, max_side = true, flip_y = true, bgra = true,
+  premultiply = true,
 }
 
 --- Starts a job, which goes on by itself. `request` (a table or JSON) or `task` (a task, its id or its poll_ref) say where it
--- begins; `goal` how far it goes: "submitted", "looked", "finished", "bytes" (the default), "file" (the default with a `path`).
--- Further: `label`, `progress = true`, `path`, `no_replace = true`, `image_index` (from 0) or `all_images = true`,
--- `timeout_ms`, and `user_data`, any value, which comes back with every event.
+-- begins; `goal` how far it goes: "submitted", "looked", "finished", "bytes" (the default), "pixels", "file" (the default with a
+-- `path`). For pixels: `max_side`, `flip_y = true`, `bgra = true`, `premultiply = true`. Further: `label`, `progress = true`, `path`,
+-- `no_replace = true`, `image_index` (from 0) or `all_images = true`, `timeout_ms`, and `user_data`, any value, which comes back with
+-- every event.
 --
 -- Gives the job's number, or nil and an error. All else that goes wrong comes as the job's final event.
 function Client:start(job)
@@ -468,6 +503,9 @@ function Client:start(job)
   if (goal == "file") ~= (job.path ~= nil) then
     misuse(1, "the goal file and a path go together")
   end
+  if goal ~= "pixels" and (shape(job) > 0 or job.max_side ~= nil) then
+    misuse(1, "only the goal pixels takes a size and an order of pixels")
+  end
 
   held.job = job
   if job.request ~= nil then
@@ -485,12 +523,14 @@ function Client:start(job)
     struct.label = text(job.label, "label", 1)
   end
   if job.all_images then
-    struct.image_index = ffi.cast("size_t", -1)
+    -- By way of a whole number: a negative double has no place among those without a sign.
+    struct.image_index = ffi.cast("size_t", ffi.cast("intptr_t", -1))
   else
     struct.image_index = whole(job.image_index or 0, "image_index", 1)
   end
   struct.timeout_ms = timeout(job.timeout_ms, "timeout_ms", 1)
-  struct.flags = (job.progress and abi.flag.progress or 0) + (job.no_replace and abi.flag.no_replace or 0)
+  struct.flags = (job.progress and abi.flag.progress or 0) + (job.no_replace and abi.flag.no_replace or 0) + shape(job)
+  struct.max_side = whole(job.max_side or 0, "max_side", 1)
   local status = C.imgtask_client_start(handle, struct, out)
   held.job, held.request = nil, nil
   if status ~= abi.status.ok then
@@ -504,7 +544,7 @@ end
 --- The next event, or nil when there is none. Waits for `timeout_ms`, by default not at all: call it in every frame.
 --
 -- An event is a table: `op`, `label`, `kind` ("final", "progress", "image", "resumed"), `status` ("ok" or why not), `goal` (how
--- far the job has come, or nil), `task`, `image`, `image_index`, `error`, `user_data`. Polling again and client:free tell the journal
+-- far the job has come, or nil), `task`, `image` or, for the goal "pixels", `pixels`, `image_index`, `error`, `user_data`. Polling again and client:free tell the journal
 -- that it arrived.
 function Client:poll(timeout_ms)
   local C, event, handle = library(), self.event, handle_of(self)
@@ -514,6 +554,8 @@ function Client:poll(timeout_ms)
     return nil
   end
   local op = tonumber(event.op)
+  local brought = image_of(event.bytes)
+  local encoded = brought and brought.format == "encoded"
   local taken = {
     op = op,
     label = ffi.string(event.label),
@@ -521,7 +563,8 @@ function Client:poll(timeout_ms)
     goal = WORDS.goal[event.goal],
     status = word_of(event.status),
     task = task_of(event.task),
-    image = image_of(event.bytes),
+    image = encoded and brought or nil,
+    pixels = not encoded and brought or nil,
     image_index = tonumber(event.image_index),
     user_data = self.data[op],
   }

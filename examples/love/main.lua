@@ -26,9 +26,11 @@ function love.load(arguments)
   client = assert(imgtask.client "dimilinks")
   for i, prompt in ipairs(PROMPTS) do
     local tile = { percent = 0, x = GAP + (i - 1) % 3 * (TILE + GAP), y = GAP + math.floor((i - 1) / 3) * (TILE + GAP) }
-    -- Returns at once: all that happens to it comes as events. LÖVE reads PNG and JPEG, and no WebP.
+    -- Returns at once: all that happens to it comes as events. Pixels are made on a thread of the library, no larger than drawn.
     assert(client:start {
-      request = { prompt = prompt, output_format = "jpeg" },
+      request = { prompt = prompt },
+      goal = "pixels",
+      max_side = TILE,
       label = prompt,
       progress = true,
       user_data = tile,
@@ -38,40 +40,32 @@ function love.load(arguments)
   started = love.timer.getTime()
 end
 
-local function picture_of(image)
-  local file = love.filesystem.newFileData(image:bytes(), "image." .. image.extension)
-  image:free()
-  return love.graphics.newImage(file)
+local function picture_of(pixels)
+  local data = love.image.newImageData(pixels.width, pixels.height, "rgba8", pixels:bytes())
+  pixels:free()
+  return love.graphics.newImage(data)
 end
 
--- Puts what an event tells where it belongs. true when that took time: decoding does.
+-- Puts what an event tells where it belongs.
 local function take(event)
   local tile = event.user_data
   if event.task then
     tile.percent = math.max(tile.percent, event.task.progress)
   end
   if event.kind ~= "final" then
-    return false
+    return
   end
   tile.done = true
   if event.error then
     print(event.label .. ": " .. event.error)
-    return false
+  else
+    tile.picture = picture_of(event.pixels)
   end
-  local good, picture = pcall(picture_of, event.image)
-  tile.picture = good and picture or nil
-  if not good then
-    print(event.label .. ": " .. picture)
-  end
-  return true
 end
 
 function love.update(dt)
   for event in client:events(EVENTS_A_FRAME) do
-    -- One image is enough for a frame; the others wait in the queue.
-    if take(event) then
-      break
-    end
+    take(event)
   end
   ball.x = ball.x + ball.speed * dt
   if ball.x < 10 or ball.x > 770 then

@@ -4,10 +4,9 @@
  *     frame_loop [SHOTS]
  *
  * Keys: DIMILINKS_API_KEY from the environment. A game that ships has none: it asks its studio's backend (options.base_url).
- * With SHOTS it writes SHOTS-1.png when the first bar moves and SHOTS-2.png when every image is there, and leaves.
+ * With SHOTS it writes SHOTS-1.bmp when the first bar moves and SHOTS-2.bmp when every image is there, and leaves.
  */
 #include <SDL.h>
-#include <SDL_image.h>
 #include <imgtask.h>
 #include <stdio.h>
 
@@ -38,7 +37,8 @@ static void ask(imgtask_client *client, struct tile *tile)
     imgtask_status status;
 
     job.request_json = tile->request;
-    job.goal = IMGTASK_GOAL_BYTES; /* the image file; pixels (IMGTASK_GOAL_PIXELS) come in a later version */
+    job.goal = IMGTASK_GOAL_PIXELS; /* decoded on a thread of the library, from PNG, JPEG or WebP */
+    job.max_side = TILE;            /* and made no larger than they are drawn */
     job.flags = IMGTASK_FLAG_PROGRESS;
     job.label = tile->name;
     job.user_data = tile;
@@ -46,6 +46,19 @@ static void ask(imgtask_client *client, struct tile *tile)
     tile->done = status != IMGTASK_STATUS_OK;
     if (tile->done)
         fprintf(stderr, "%s: %s\n", tile->name, imgtask_status_name(status));
+}
+
+/* A texture of the image's pixels, which lie as SDL wants them. */
+static SDL_Texture *texture_of(SDL_Renderer *renderer, const imgtask_bytes_info *image)
+{
+    SDL_Texture *texture = SDL_CreateTexture(renderer, SDL_PIXELFORMAT_RGBA32, SDL_TEXTUREACCESS_STATIC, (int)image->width,
+                                             (int)image->height);
+
+    if (texture) {
+        SDL_UpdateTexture(texture, NULL, image->data, (int)image->row_bytes);
+        SDL_SetTextureBlendMode(texture, SDL_BLENDMODE_BLEND);
+    }
+    return texture;
 }
 
 /* Puts what an event tells where it belongs. */
@@ -63,9 +76,9 @@ static void take(SDL_Renderer *renderer, const imgtask_event *event)
     if (event->status != IMGTASK_STATUS_OK)
         fprintf(stderr, "%s: %s\n", event->label, imgtask_error_message(event->error));
     else if (imgtask_bytes_get(event->bytes, &image) == IMGTASK_STATUS_OK) {
-        tile->texture = IMG_LoadTexture_RW(renderer, SDL_RWFromConstMem(image.data, (int)image.len), 1);
+        tile->texture = texture_of(renderer, &image);
         if (!tile->texture)
-            fprintf(stderr, "%s: %s: %s\n", event->label, image.media_type, IMG_GetError());
+            fprintf(stderr, "%s: %s\n", event->label, SDL_GetError());
     }
 }
 
@@ -75,9 +88,7 @@ static void take_events(imgtask_client *client, SDL_Renderer *renderer)
     imgtask_event event = IMGTASK_INIT(imgtask_event);
     int taken = 0;
 
-    while (taken < EVENTS_A_FRAME && imgtask_client_next_event(client, 0, &event) == IMGTASK_STATUS_OK) {
-        /* Decoding is all that takes time here, so one image is enough for a frame: the others wait in the queue. */
-        taken += event.bytes ? EVENTS_A_FRAME : 1;
+    while (taken++ < EVENTS_A_FRAME && imgtask_client_next_event(client, 0, &event) == IMGTASK_STATUS_OK) {
         take(renderer, &event);
         imgtask_event_clear(&event);
     }
@@ -119,9 +130,9 @@ static void shoot(SDL_Renderer *renderer, const char *shots, int number)
     char path[512];
     SDL_Surface *shot = SDL_CreateRGBSurfaceWithFormat(0, WIDTH, HEIGHT, 32, SDL_PIXELFORMAT_ARGB8888);
 
-    snprintf(path, sizeof path, "%s-%d.png", shots, number);
+    snprintf(path, sizeof path, "%s-%d.bmp", shots, number);
     if (!shot || SDL_RenderReadPixels(renderer, NULL, SDL_PIXELFORMAT_ARGB8888, shot->pixels, shot->pitch) != 0 ||
-        IMG_SavePNG(shot, path) != 0)
+        SDL_SaveBMP(shot, path) != 0)
         fprintf(stderr, "%s: %s\n", path, SDL_GetError());
     SDL_FreeSurface(shot);
 }

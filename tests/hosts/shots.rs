@@ -18,7 +18,22 @@ const CELLS: u32 = 12;
 /// Reads a picture, whatever its format.
 pub(crate) fn read(path: &Path) -> RgbImage {
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    decode(&bytes)
+    if bytes.starts_with(b"BM") { bitmap(&bytes) } else { decode(&bytes) }
+}
+
+/// A bitmap of four bytes a pixel without compression, as SDL writes it: blue, green, red, and one that tells nothing; the last row
+/// first, unless the height is negative.
+fn bitmap(bytes: &[u8]) -> RgbImage {
+    let word = |at: usize| i32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+    let (data, width, height) = (word(10) as usize, word(18) as u32, word(22));
+    assert_eq!((bytes[28], width > 0 && height != 0), (32, true), "not a bitmap of 32 bits");
+    assert!([0, 3].contains(&word(30)), "a compressed bitmap");
+    let pixels = &bytes[data..];
+    RgbImage::from_fn(width, height.unsigned_abs(), |x, y| {
+        let row = if height > 0 { height.unsigned_abs() - 1 - y } else { y };
+        let at = (row * width + x) as usize * 4;
+        Rgb([pixels[at + 2], pixels[at + 1], pixels[at]])
+    })
 }
 
 /// Decodes an encoded picture.

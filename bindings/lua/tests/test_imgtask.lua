@@ -83,6 +83,70 @@ function tests.a_job_goes_from_a_prompt_to_the_bytes()
   client:free()
 end
 
+function tests.a_job_goes_from_a_prompt_to_the_pixels()
+  local client = new_client()
+  client:start { request = { prompt = "a lighthouse", size = "64x48" } }
+  local event = final_of(client)
+  equal(event.pixels, nil)
+  equal(event.image.format, "encoded")
+  local image, task = event.image, event.task
+  client:start { task = task, goal = "pixels" }
+  event = final_of(client)
+  equal(event.goal, "pixels")
+  equal(event.image, nil)
+  local pixels = event.pixels
+  equal(pixels.format, "rgba8")
+  equal(pixels.width, 64)
+  equal(pixels.height, 48)
+  equal(pixels.row_bytes, 256)
+  equal(#pixels:bytes(), 64 * 48 * 4)
+  equal(pixels:bytes(), assert(image:decode()):bytes())
+  client:free()
+
+  -- Turned over, the other order of channels, smaller.
+  local upright, flipped = pixels:bytes(), assert(image:decode { flip_y = true }):bytes()
+  equal(flipped:sub(1, 256), upright:sub(-256))
+  equal(flipped:sub(-256), upright:sub(1, 256))
+  local swapped = assert(image:decode { bgra = true, premultiply = true })
+  equal(swapped.format, "bgra8")
+  equal(swapped:bytes():sub(1, 4), upright:sub(3, 3) .. upright:sub(2, 2) .. upright:sub(1, 1) .. upright:sub(4, 4))
+  local small = assert(image:decode { max_side = 16 })
+  equal(small.width, 16)
+  equal(small.height, 12)
+  local none, why = pixels:decode()
+  equal(none, nil)
+  equal(why.status, "invalid_argument")
+  holds(misuse(image.decode, image, { upside_down = true }), "no upside_down")
+  pixels:free()
+  holds(misuse(pixels.bytes, pixels), "was freed")
+end
+
+function tests.all_images_become_pixels_as_the_job_wants_them()
+  local client = new_client()
+  client:start {
+    request = { prompt = "cats", size = "64x48", resolution = "2k", n = 2 },
+    goal = "pixels",
+    all_images = true,
+    max_side = 32,
+    bgra = true,
+  }
+  local events = events_of(client)
+  equal(#events, 3)
+  for index = 0, 1 do
+    local event = events[index + 1]
+    equal(event.kind, "image")
+    equal(event.image_index, index)
+    equal(event.pixels.format, "bgra8")
+    equal(event.pixels.width, 32)
+    equal(event.pixels.height, 24)
+    local pointer, length = event.pixels:pointer()
+    equal(length, 32 * 24 * 4)
+    equal(pointer[3], 255)
+  end
+  equal(events[3].pixels, nil)
+  client:free()
+end
+
 function tests.an_image_outlives_its_client_and_is_freed_on_demand()
   local client = new_client()
   client:start { request = { prompt = "a fox", size = "64x48" } }
@@ -296,6 +360,9 @@ function tests.a_misuse_is_told_at_its_own_line()
   holds(told(function() at():start { request = "{}", speed = 9 } end), "no speed")
   holds(told(function() at():start { request = "{}", goal = "fame" } end), "no goal fame")
   holds(told(function() at():start { request = "{}", goal = "file" } end), "a path go together")
+  holds(told(function() at():start { request = "{}", max_side = 8 } end), "only the goal pixels")
+  holds(told(function() at():start { request = "{}", goal = "bytes", flip_y = true } end), "only the goal pixels")
+  holds(told(function() at():start { request = "{}", goal = "pixels", max_side = -1 } end), "not negative")
   holds(told(function() at():start { request = { a = { print } } } end), "a function")
   holds(told(function() at():start { request = { [2] = "x" } } end), "not 2")
   holds(told(function() at():start { request = 5 } end), "must be a string")
