@@ -76,7 +76,7 @@ $(CC) -std=c11 -O2 -Wall -Wextra -Werror -Iinclude $(1) -o $(BUILD)/examples/$$(
   -L$(BUILD)/lib -limgtask -Wl,-rpath,'$$ORIGIN/../lib' $(2)
 endef
 
-bench: tool lib ## cost of a fetch and a download beside libcurl, of reading a body, and of thousands of tasks
+bench: tool lib ## cost of a fetch and a download beside libcurl, of reading a body, of thousands of tasks, and of decoding beside frames
 	@$(PYTHON) benches/run.py
 
 lint: ## formatting and lints, as CI runs them

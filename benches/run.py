@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What a look costs, beside what a reader knows: libcurl with cJSON, and a bare socket; what an image of a gigabyte costs beside
-libcurl; and what many tasks cost behind one gate, beside loops of their own.
+libcurl; what many tasks cost behind one gate, beside loops of their own; and what a frame feels of an image that is decoded.
 
 Server and client are pinned to one core; each way has a process of its own, and all ways take turns within one run, so that
 a busy machine is unfair to none. Prints one line a figure with its limit; a part that cannot be measured is named, never
@@ -27,6 +27,7 @@ import tempfile
 from pathlib import Path
 
 import fleet
+import pixels
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHES = ROOT / "benches"
@@ -340,6 +341,7 @@ def main():
         read(table)
         many(table)
         fleet.measure(table, options.lib.resolve(), options.command.resolve(), folder)
+        pixels.measure(table, folder)
         good = table.end()
     return 1 if table.counted_missed or (options.strict and not good) else 0
 

@@ -58,7 +58,7 @@ class Picture:
         `flip_y`: bottom row first, as OpenGL counts them. `bgra`: blue, green, red, alpha. `premultiply`: colours
         multiplied by alpha.
 
-        Takes some 50 ms for a million pixels, on this thread but without Python's lock, so that threads may decode side by
+        Takes 5 to 50 ms for a million pixels, on this thread but without Python's lock, so that threads may decode side by
         side; Ctrl-C waits for it. `start(goal="pixels")` decodes on a thread of the library. Works after the client is
         closed.
 
