@@ -20,6 +20,11 @@ fn a_body_of_400_bytes_is_read_in_3_microseconds() {
         ("dimilinks", "dimilinks_succeeded_absolute_url.json"),
         ("lemondata", "lemondata_completed.json"),
         ("lemondata", "lemondata_tasks_completed_billing.json"),
+        // A root and a word of its own, a list of texts, a text of JSON, a number for a status.
+        ("apimart", "survey_apimart_completed.json"),
+        ("replicate", "survey_replicate_succeeded.json"),
+        ("kie", "survey_kie_success.json"),
+        ("novita-v2", "survey_novita_v2_succeeded.json"),
     ] {
         let (dialect, body) = (builtin(provider), sample(file));
         let round = |_| {
