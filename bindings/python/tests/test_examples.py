@@ -87,6 +87,26 @@ class InC(Examples):
         self.assertFalse((self.folder / "cat.png").exists())
         self.assertEqual(self.run_it(fetch).returncode, 2)
 
+    def test_show_in_terminal_draws_every_pixel_where_it_belongs(self) -> None:
+        program = self.compiled("show_in_terminal")
+        client = self.client()
+        task = client.wait(client.submit(prompt="a cup", size="60x34"), timeout=20)
+        # Two rows a line; the last one is alone.
+        pixels = client.download(task).rgba(20, premultiply=True)
+        self.assertEqual((pixels.width, pixels.height), (20, 11))
+        done = self.run_it(program, "dimilinks", '{"prompt": "a cup", "size": "60x34"}', 20)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = [re.findall(r"\x1b\[[34]8;2;(\d+);(\d+);(\d+)m", line) for line in done.stdout.splitlines()]
+        self.assertEqual([len(line) for line in lines], [40] * 5 + [20])
+        rows = [row for line in lines[:5] for row in (line[0::2], line[1::2])] + [lines[5]]
+        shown = b"".join(bytes([*map(int, colour), 255]) for row in rows for colour in row)
+        self.assertEqual(shown, pixels.tobytes())
+        self.assertIn("%", done.stderr)
+        failed = self.run_it(program, "dimilinks", '{"prompt": "a cup [fail]"}')
+        self.assertEqual((failed.returncode, failed.stdout), (1, ""))
+        self.assertIn("failed and has no image", failed.stderr)
+        self.assertEqual(self.run_it(program).returncode, 2)
+
     def test_wait_and_save_saves_what_was_asked_for(self) -> None:
         program = self.compiled("wait_and_save")
         done = self.run_it(program, "dimilinks", '{"prompt": "a cat", "size": "64x48"}', "cat.png")
