@@ -243,9 +243,15 @@ pub struct Task {
 impl Task {
     /// A task of which nothing but its reference is known.
     pub fn unseen(id: impl Into<String>, poll_ref: impl Into<String>) -> Task {
+        Task::bare(id.into(), poll_ref.into())
+    }
+
+    // Once for all who make one: it is a long list.
+    #[inline(never)]
+    fn bare(id: String, poll_ref: String) -> Task {
         Task {
-            id: id.into(),
-            poll_ref: poll_ref.into(),
+            id,
+            poll_ref,
             state: State::Unknown,
             provider_status: String::new(),
             progress: -1,

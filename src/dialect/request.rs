@@ -50,46 +50,48 @@ impl Dialect {
         let given = members(request_json).map_err(|why| Error::invalid(format!("request: {why}")))?;
         let has = |member: &str| given.iter().any(|(known, _)| known == member);
         let chose = submit.unless.iter().any(|member| has(member));
-        let lacks = |member: &&String| !chose && !has(member);
+        let lacks = |member: &str| !chose && !has(member);
 
-        let defaults = submit.body_defaults.iter().filter(|(member, _)| lacks(member));
-        let defaults = defaults.map(|(member, value)| format!("{}:{value}", Value::from(member.as_str())));
         let slots = slots(&submit.path).unwrap_or_default();
-        let body = if slots.is_empty() {
-            splice(request_json.trim(), defaults, given.is_empty())
+        let mut body = if slots.is_empty() {
+            Object::of(request_json, given.is_empty())
         } else {
-            let rest = given.iter().filter(|(member, _)| !slots.contains(&member.as_str()));
-            splice(
-                "{}",
-                rest.map(|(member, value)| format!("{}:{value}", Value::from(member.as_str()))).chain(defaults),
-                true,
-            )
+            let mut rest = Object::of("{}", true);
+            for (name, value) in &given {
+                if !slots.contains(&name.as_str()) {
+                    rest.add(name, value.get());
+                }
+            }
+            rest
         };
+        for (name, value) in &submit.body_defaults {
+            if lacks(name) {
+                body.add(name, &value.to_string());
+            }
+        }
         let mut path = submit.path.to_string();
         for slot in slots {
-            path = path.replace(&format!("{{{slot}}}"), &in_address(&given, slot)?);
+            path = filled(&path, slot, &in_address(&given, slot)?);
         }
-        let query = submit.query.iter().filter(|(member, _)| lacks(&member));
-        Ok(Outgoing {
-            method: Verb::Post,
-            path: with_query(path, query.map(|(member, value)| (member.as_str(), value.clone()))),
-            headers: self.headers(Some(&submit.headers), true),
-            body: Some(body.into_bytes()),
-        })
+        for (name, value) in submit.query.iter() {
+            if lacks(name) {
+                push_query(&mut path, name, value);
+            }
+        }
+        let headers = self.headers(Some(&submit.headers), true);
+        Ok(Outgoing { method: Verb::Post, path, headers, body: Some(body.end()) })
     }
 
     /// The look at a task through one of the dialect's paths; a path that it does not have is the first.
     pub(crate) fn look(&self, path_index: usize, id: &str) -> Outgoing {
         let poll = &self.profile.poll;
         let path = poll.paths.get(path_index).or(poll.paths.first()).map_or("/", |path| path);
-        let query = poll.query.iter().map(|(member, value)| (member.as_str(), value.replace("{id}", id)));
-        let body = poll.body.as_ref().map(|body| fill(body, id).to_string().into_bytes());
-        Outgoing {
-            method: poll.method,
-            path: with_query(with_id(path, id), query),
-            headers: self.headers(None, body.is_some()),
-            body,
+        let mut path = with_id(path, id);
+        for (name, value) in poll.query.iter() {
+            push_query(&mut path, name, &value.replace("{id}", id));
         }
+        let body = poll.body.as_ref().map(|body| fill(body, id).to_string().into_bytes());
+        Outgoing { method: poll.method, path, headers: self.headers(None, body.is_some()), body }
     }
 
     /// How many paths a task can be looked at by.
@@ -176,15 +178,20 @@ fn escape(text: &str) -> String {
 
 /// A path with the id, escaped, in the place of `{id}`, where it has one.
 fn with_id(path: &str, id: &str) -> String {
-    let mut whole = String::with_capacity(path.len() + id.len());
+    filled(path, "id", &escape(id))
+}
+
+/// A path with a text in the place of the slot.
+fn filled(path: &str, slot: &str, text: &str) -> String {
+    let mut whole = String::with_capacity(path.len() + text.len());
     let mut rest = path;
     // A brace alone is quickly found; `replace` spends more on its search than the rest of a look's request takes.
     while let Some(at) = rest.find('{') {
         let (before, from) = rest.split_at(at);
         whole.push_str(before);
-        rest = match from.strip_prefix("{id}") {
+        rest = match from[1..].strip_prefix(slot).and_then(|from| from.strip_prefix('}')) {
             Some(after) => {
-                whole.extend(utf8_percent_encode(id, ESCAPED));
+                whole.push_str(text);
                 after
             }
             None => {
@@ -197,30 +204,42 @@ fn with_id(path: &str, id: &str) -> String {
     whole
 }
 
-/// Adds members to a path's query.
-fn with_query<'q>(mut path: String, members: impl Iterator<Item = (&'q str, String)>) -> String {
-    for (name, value) in members {
-        path.push(if path.contains('?') { '&' } else { '?' });
-        path.push_str(&escape(name));
-        path.push('=');
-        path.push_str(&escape(&value));
-    }
-    path
+/// Adds a member to a path's query.
+fn push_query(path: &mut String, name: &str, value: &str) {
+    path.push(if path.contains('?') { '&' } else { '?' });
+    path.push_str(&escape(name));
+    path.push('=');
+    path.push_str(&escape(value));
 }
 
-/// Adds members to the text of a JSON object.
-fn splice(object: &str, members: impl Iterator<Item = String>, is_empty: bool) -> String {
-    let mut text = object.strip_suffix('}').unwrap_or(object).trim_end().to_owned();
-    let mut first = is_empty;
-    for member in members {
-        if !first {
-            text.push(',');
-        }
-        text.push_str(&member);
-        first = false;
+/// The text of a JSON object that grows.
+struct Object {
+    text: String,
+    is_empty: bool,
+}
+
+impl Object {
+    /// Of the text of an object, whose members keep their bytes.
+    fn of(json: &str, is_empty: bool) -> Object {
+        let json = json.trim();
+        Object { text: json.strip_suffix('}').unwrap_or(json).trim_end().to_owned(), is_empty }
     }
-    text.push('}');
-    text
+
+    #[inline(never)]
+    fn add(&mut self, name: &str, value: &str) {
+        if !self.is_empty {
+            self.text.push(',');
+        }
+        self.is_empty = false;
+        self.text.push_str(&Value::from(name).to_string());
+        self.text.push(':');
+        self.text.push_str(value);
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.text.push('}');
+        self.text.into_bytes()
+    }
 }
 
 /// A JSON value with the id in the place of `{id}`.
@@ -244,13 +263,19 @@ fn fill(value: &Value, id: &str) -> Value {
 fn in_address(given: &[(String, &RawValue)], name: &str) -> Result<String> {
     let wrong = |what: &str| Error::invalid(format!("request: the member {name:?} {what}"));
     let value = given.iter().rfind(|(known, _)| known == name).map(|(_, value)| value.get());
-    let value = value.ok_or_else(|| wrong("is missing: it is part of the address that the request goes to"))?;
+    let value = value.ok_or_else(|| wrong("is missing: it is part of the address"))?;
     let text: String = serde_json::from_str(value).map_err(|_| wrong("must be a text: it is part of the address"))?;
-    let segments: Vec<String> = text.split('/').map(escape).collect();
-    if segments.iter().any(|segment| matches!(segment.as_str(), "" | "." | "..")) {
-        return Err(wrong("cannot be part of an address"));
+    let mut address = String::new();
+    for segment in text.split('/') {
+        if matches!(segment, "" | "." | "..") {
+            return Err(wrong("cannot be part of an address"));
+        }
+        if !address.is_empty() {
+            address.push('/');
+        }
+        address.push_str(&escape(segment));
     }
-    Ok(segments.join("/"))
+    Ok(address)
 }
 
 /// The members of a JSON object, their values as written.

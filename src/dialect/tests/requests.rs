@@ -79,7 +79,7 @@ fn what_is_part_of_the_address_is_taken_out_of_the_request() {
         assert_eq!((&*outgoing.path, body(&outgoing)), (path, sent), "{request}");
     }
     for (request, why) in [
-        ("{}", "is missing: it is part of the address that the request goes to"),
+        ("{}", "is missing: it is part of the address"),
         (r#"{"model":3}"#, "must be a text: it is part of the address"),
         (r#"{"model":""}"#, "cannot be part of an address"),
         (r#"{"model":"/a"}"#, "cannot be part of an address"),
