@@ -316,11 +316,51 @@ fn try_says_what_a_wait_would_stumble_over() {
         finish(imgtask(&[&["dialect", "try", &dialect, "--body", &body], more].concat()))
     };
     tried(r#"{"status":"brewing"}"#, &[]).ends_with(0).says("name it in read.words");
+    tried(r#"{"state":"done"}"#, &[]).ends_with(0).says("no status is where read.status says");
+    tried(r#"{"status":"failed"}"#, &[]).ends_with(0).says("no words are where read.error.message says");
+    assert_eq!(tried(r#"{"status":"queued"}"#, &[]).ends_with(0).err, "");
     tried(r#"{"status":"done","images":[{"url":""}]}"#, &[]).ends_with(0).says("read.images.items");
     let run = tried("<html>", &["--submit"]).ends_with(7).says("cannot be read").says("submit_unknown");
     assert!(run.out.starts_with("http"), "{}", run.out);
     fs::write(&dialect, r#"{"name":"x"}"#).expect("written");
     tried("{}", &[]).ends_with(2).says("own.json: poll is missing");
+}
+
+#[test]
+fn requests_prints_what_would_be_sent_and_no_key() {
+    let run = finish(imgtask(&["dialect", "requests", "lemondata", "--id", "a b"])).ends_with(0);
+    assert_eq!(
+        run.lines(),
+        [
+            "submit  POST /v1/images/generations",
+            "        Authorization: Bearer <key>",
+            "        Content-Type: application/json",
+            r#"        {"prompt":"a red apple","async":true}"#,
+            "look    GET /v1/images/generations/a%20b",
+            "        Authorization: Bearer <key>",
+            "cancel  DELETE /v1/tasks/a%20b",
+            "        Authorization: Bearer <key>",
+        ]
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let (dialect, request) = (path(&folder, "own.json"), path(&folder, "request.json"));
+    let own = r#"{"name":"x","auth":{"header":"X-Key","prefix":""},"headers":{"X-V":"2"},
+        "submit":{"path":"/{model}/go","query":{"mode":"later"}},
+        "poll":{"method":"POST","paths":"/look","body":{"which":["{id}"]}}}"#;
+    fs::write(&dialect, own).expect("written");
+    fs::write(&request, r#"{"model":"fast","prompt":"é"}"#).expect("written");
+    let arguments = ["dialect", "requests", &dialect, "--request", &request, "--json"];
+    let requests = finish(imgtask(&arguments)).ends_with(0).objects();
+    let headers = json!([["X-Key", "<key>"], ["Content-Type", "application/json"], ["X-V", "2"]]);
+    assert_eq!(
+        requests,
+        [
+            json!({"name": "submit", "method": "POST", "path": "/fast/go?mode=later", "headers": headers, "body": r#"{"prompt":"é"}"#}),
+            json!({"name": "look", "method": "POST", "path": "/look", "headers": headers, "body": r#"{"which":["ID"]}"#}),
+        ]
+    );
+    finish(imgtask(&["dialect", "requests", &dialect])).ends_with(2).says("\"model\" is missing");
+    finish(imgtask(&["dialect", "requests", "lemondata", "--id", "a/b"])).ends_with(2).says("it has a /");
 }
 
 #[test]

@@ -279,6 +279,19 @@ pub(crate) enum Verb {
 
 choices! { Verb: "GET" => Verb::Get, "POST" => Verb::Post, "PUT" => Verb::Put, "DELETE" => Verb::Delete, }
 
+#[cfg(any(test, feature = "dialect-tools"))]
+impl Verb {
+    /// The method as HTTP writes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Verb::Get => "GET",
+            Verb::Post => "POST",
+            Verb::Put => "PUT",
+            Verb::Delete => "DELETE",
+        }
+    }
+}
+
 /// What an HTTP status says about the look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {

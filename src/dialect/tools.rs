@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::describe::{self, Described};
-use super::{Dialect, Meaning, Reading, trace};
+use super::{Dialect, Meaning, Outgoing, Reading, trace};
 use crate::error::{Error, Status};
 use crate::task::{Image, State, Task};
 
@@ -48,6 +48,21 @@ pub struct Trial {
     /// Each value that was read, by its name in a task, and the pointer that it came from, in the order of the task's
     /// members. `images/0` and so on for the links of images.
     pub from: Vec<(String, String)>,
+}
+
+/// A request as it would be sent, but for the host and the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// `submit`, `look` or `cancel`.
+    pub name: &'static str,
+    /// `GET` and so on.
+    pub method: &'static str,
+    /// Path and query on the API's origin.
+    pub path: String,
+    /// Every header that the dialect adds. That of the key has `<key>` in its place.
+    pub headers: Vec<(String, String)>,
+    /// The JSON body, where there is one.
+    pub body: Option<String>,
 }
 
 /// A dialect as its author sees it.
@@ -105,6 +120,30 @@ impl Draft {
             (documented && profile.sources.is_empty(), "documented, but sources does not say where"),
         ];
         notes.into_iter().filter(|(is_so, _)| *is_so).map(|(_, note)| note).collect()
+    }
+
+    /// What would be sent: the submit of this JSON, a look at the task of this id and its cancel, as far as the service has them.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for JSON that cannot be submitted and for an id that can be none.
+    pub fn requests(&self, submit: &str, id: &str) -> Result<Vec<Request>, Error> {
+        let dialect = &self.0;
+        dialect.check_id(id)?;
+        let submit = dialect.profile.submit.as_ref().map(|_| dialect.submit(submit)).transpose()?;
+        let all = [("submit", submit), ("look", Some(dialect.look(0, id))), ("cancel", dialect.cancel(id))];
+        Ok(all.into_iter().filter_map(|(name, outgoing)| Some(self.request(name, outgoing?))).collect())
+    }
+
+    fn request(&self, name: &'static str, outgoing: Outgoing) -> Request {
+        let auth = &self.0.profile.auth;
+        let key = (auth.header.to_string(), format!("{}<key>", &*auth.prefix));
+        Request {
+            name,
+            method: outgoing.method.name(),
+            path: outgoing.path,
+            headers: [key].into_iter().chain(outgoing.headers).collect(),
+            body: outgoing.body.map(|body| String::from_utf8_lossy(&body).into_owned()),
+        }
     }
 
     /// Reads an answer as a client would.

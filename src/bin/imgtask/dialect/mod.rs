@@ -2,6 +2,7 @@
 
 mod check;
 mod new;
+mod requests;
 mod schema;
 mod show;
 mod try_body;
@@ -26,6 +27,7 @@ A dialect is one JSON document; docs/dialects.md leads from a service's page to 
 Examples:
   imgtask dialect new my-service > my-service.json
   imgtask dialect check my-service.json
+  imgtask dialect requests my-service.json
   imgtask dialect try my-service.json --body finished.json
   imgtask wait --dialect my-service.json \"$id\"")]
 pub(crate) struct Dialect {
@@ -38,6 +40,7 @@ enum Command {
     Show(show::Show),
     Check(check::Check),
     Try(try_body::Try),
+    Requests(requests::Requests),
     New(new::New),
     Schema(schema::Schema),
 }
@@ -48,6 +51,7 @@ impl Dialect {
             Command::Show(show) => show.run(),
             Command::Check(check) => check.run(),
             Command::Try(try_body) => try_body.run(),
+            Command::Requests(requests) => requests.run(),
             Command::New(new) => new.run(),
             Command::Schema(schema) => schema.run(),
         }

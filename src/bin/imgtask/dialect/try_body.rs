@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use imgtask::dialects::{Answer, Trial};
-use imgtask::{Error, Status, Task};
+use imgtask::{Error, State, Status, Task};
 use serde::Serialize;
 
 use crate::duration;
@@ -124,7 +124,12 @@ impl Try {
 
     fn notes(&self, trial: &Trial) -> Vec<&'static str> {
         let unread = trial.task.as_ref().is_err_and(|error| error.status() == Status::BadResponse);
+        let is_in = |name: &str| trial.from.iter().any(|(known, _)| known == name);
+        let stateless = trial.task.as_ref().is_ok_and(|task| task.state == State::Unknown && !is_in("state"));
+        let wordless = trial.task.as_ref().is_ok_and(|task| task.failure.is_some() && !is_in("failure/message"));
         let notes = [
+            (stateless, "no status is where read.status says, so a wait looks on"),
+            (wordless, "no words are where read.error.message says"),
             (trial.unknown_word, "nobody knows this status word, so a wait looks on: name it in read.words"),
             (
                 trial.without_image,
