@@ -168,11 +168,23 @@ fn check_path(path: &str) -> Result<()> {
         return Err(Error::invalid("the task reference holds a fragment"));
     }
     let bare = path.split('?').next().unwrap_or_default();
-    let dots = |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
-    if bare.split(['/', '\\']).any(dots) {
+    if bare.split(['/', '\\']).any(is_dots) {
         return Err(Error::invalid("the task reference holds a dot segment"));
     }
     Ok(())
+}
+
+/// Whether a segment is `.` or `..`, its dots escaped or not.
+fn is_dots(segment: &str) -> bool {
+    let (mut rest, mut dots) = (segment, 0);
+    loop {
+        rest = match (rest.strip_prefix('.'), rest.get(..3)) {
+            (Some(rest), _) => rest,
+            (None, Some(escape)) if escape.eq_ignore_ascii_case("%2e") => &rest[3..],
+            _ => return rest.is_empty() && (1..=2).contains(&dots),
+        };
+        dots += 1;
+    }
 }
 
 #[cfg(test)]
@@ -212,6 +224,16 @@ mod tests {
         assert_eq!(base.target(&dialect, "img_1").expect("an id").place, Place::Id);
         for bad in ["", ".", "..", "a/b", "a?b", "a#b", "a b", "a\nb", "a\0b", &"x".repeat(513)] {
             assert!(base.target(&dialect, bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn dot_segments_are_known_in_every_spelling() {
+        for dots in [".", "..", "%2e", "%2E", ".%2e", "%2e.", "%2E%2e"] {
+            assert!(is_dots(dots), "{dots}");
+        }
+        for name in ["", "...", "%2e%2e%2e", "a", ".a", "a.", "..a", "%2", "%2f", "%2e%", "é", "..é"] {
+            assert!(!is_dots(name), "{name}");
         }
     }
 

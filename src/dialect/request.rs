@@ -88,7 +88,7 @@ impl Dialect {
         let path = poll.paths.get(path_index).or(poll.paths.first()).map_or("/", |path| path);
         let mut path = with_id(path, id);
         for (name, value) in poll.query.iter() {
-            push_query(&mut path, name, &value.replace("{id}", id));
+            push_query(&mut path, name, &filled(value, "id", id));
         }
         let body = poll.body.as_ref().map(|body| fill(body, id).to_string().into_bytes());
         Outgoing { method: poll.method, path, headers: self.headers(None, body.is_some()), body }
@@ -245,7 +245,7 @@ impl Object {
 /// A JSON value with the id in the place of `{id}`.
 fn fill(value: &Value, id: &str) -> Value {
     match value {
-        Value::String(text) => Value::String(text.replace("{id}", id)),
+        Value::String(text) => Value::String(filled(text, "id", id)),
         Value::Array(list) => list.iter().map(|value| fill(value, id)).collect(),
         Value::Object(object) => {
             // Not collected: that would sort what is sorted, with a sorter of its own.
