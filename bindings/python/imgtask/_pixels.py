@@ -25,7 +25,7 @@ class Pixels:
 
         numpy.asarray(pixels)                             # (height, width, 4) of uint8, read only
         PIL.Image.fromarray(pixels)                       # of "rgba8"
-        texture.write(pixels.data)                        # whatever takes a buffer: moderngl, pyglet, pygame, Qt
+        pygame.image.frombuffer(pixels.data, (pixels.width, pixels.height), "RGBA")
     """
 
     #: The rows one after the other, as a buffer of bytes that is read only: the library's own memory, not a copy.
