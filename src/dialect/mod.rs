@@ -7,6 +7,8 @@ mod builtin;
 mod describe;
 mod document;
 mod images;
+#[cfg(any(test, fuzzing))]
+mod invariants;
 mod plan;
 mod pointer;
 mod profile;
@@ -31,7 +33,8 @@ use crate::error::Result;
 use crate::task::{FailureAction, State};
 
 pub(crate) use document::{Fault, MAX_DOCUMENT};
-
+#[cfg(fuzzing)]
+pub(crate) use invariants::{assert_sane, essence, rewritten};
 pub(crate) use profile::{Confidence, ImageAuth, Meaning, Profile, Verb};
 pub(crate) use reading::Reading;
 

@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::value::RawValue;
 
 use super::trie::{Goal, Mark, Place, State, Trie};
-use super::value::Value;
+use super::value::{EMPTY_LIST, EMPTY_OBJECT, Value};
 
 /// Images of a task that are read; a longer list is no task's.
 pub(super) const MAX_ITEMS: u32 = 1024;
@@ -96,15 +96,15 @@ impl<'a> Found<'a> {
 
     /// Takes note of a value at a known place.
     fn keep(&mut self, state: &State, value: Value<'a>) {
+        self.keep_item(state, value);
+        self.keep_value(state, value);
+    }
+
+    /// Takes note of a value that is an item of a list, or a part of one.
+    fn keep_item(&mut self, state: &State, value: Value<'a>) {
         for mark in &state.marks {
             match *mark {
-                Mark::Slot(slot) => self.slots[usize::from(slot)] = value,
-                Mark::FirstSlot(slot) => {
-                    let first = &mut self.slots[usize::from(slot)];
-                    if first.is_blank() {
-                        *first = value;
-                    }
-                }
+                Mark::Slot(_) | Mark::FirstSlot(_) => {}
                 Mark::Item { list, alone } => {
                     let is_text = matches!(value, Value::Text(_) | Value::Escaped(_));
                     // In a list every place counts, also an empty one: an image keeps its place in the service's list.
@@ -116,6 +116,22 @@ impl<'a> Found<'a> {
                     }
                 }
                 Mark::Part { list, part } => self.keep_part(list, part, value),
+            }
+        }
+    }
+
+    /// Takes note of a value that counts for itself.
+    fn keep_value(&mut self, state: &State, value: Value<'a>) {
+        for mark in &state.marks {
+            match *mark {
+                Mark::Slot(slot) => self.slots[usize::from(slot)] = value,
+                Mark::FirstSlot(slot) => {
+                    let first = &mut self.slots[usize::from(slot)];
+                    if first.is_blank() {
+                        *first = value;
+                    }
+                }
+                Mark::Item { .. } | Mark::Part { .. } => {}
             }
         }
     }
@@ -191,9 +207,11 @@ impl<'de> Visitor<'de> for Walk<'_, '_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Walk { trie, state, found, lenient } = self;
-        found.keep(state, Value::Object(""));
+        found.keep_item(state, Value::Object(""));
         let mut seen = 0u64;
+        let mut whole = EMPTY_OBJECT;
         while let Some(known) = map.next_key_seed(Member(state))? {
+            whole = "";
             let Some((goal, place)) = known else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -207,12 +225,14 @@ impl<'de> Visitor<'de> for Walk<'_, '_, 'de> {
             seen |= bit;
             map.next_value_seed(Walk { trie, state, found: &mut *found, lenient })?;
         }
+        found.keep_value(state, Value::Object(whole));
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let Walk { trie, state, found, lenient } = self;
-        found.keep(state, Value::List(""));
+        found.keep_item(state, Value::List(""));
+        let mut whole = EMPTY_LIST;
         for index in 0.. {
             let more = match state.item(index) {
                 Some(goal) => {
@@ -224,7 +244,9 @@ impl<'de> Visitor<'de> for Walk<'_, '_, 'de> {
             if !more {
                 break;
             }
+            whole = "";
         }
+        found.keep_value(state, Value::List(whole));
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ use crate::words::printable;
 
 /// What an answer says.
 #[derive(Debug)]
+#[cfg_attr(any(test, fuzzing), derive(PartialEq))]
 pub(crate) struct Reading {
     /// The task; its links are as the service wrote them, `poll_ref` is the address it asks to look at or "".
     pub task: Task,

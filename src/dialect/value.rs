@@ -2,6 +2,10 @@
 
 use std::borrow::Cow;
 
+/// A list and an object with nothing in them.
+pub(super) const EMPTY_LIST: &str = "[]";
+pub(super) const EMPTY_OBJECT: &str = "{}";
+
 /// A value, borrowed from the body. Nothing is decoded before somebody asks.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) enum Value<'a> {
@@ -15,9 +19,9 @@ pub(super) enum Value<'a> {
     Text(&'a str),
     /// A text with escapes, as written.
     Escaped(&'a str),
-    /// An array as written, "" if the reader walked into it.
+    /// An array as written, "" if the reader walked into one that holds something.
     List(&'a str),
-    /// An object as written, "" if the reader walked into it.
+    /// An object as written, "" if the reader walked into one that holds something.
     Object(&'a str),
 }
 
@@ -32,6 +36,9 @@ impl<'a> Value<'a> {
             [b'n', ..] | [] => Value::Null,
             [b't', ..] => Value::Bool(true),
             [b'f', ..] => Value::Bool(false),
+            // However much white space stands in it.
+            [b'[', inner @ .., b']'] if inner.trim_ascii().is_empty() => Value::List(EMPTY_LIST),
+            [b'{', inner @ .., b'}'] if inner.trim_ascii().is_empty() => Value::Object(EMPTY_OBJECT),
             [b'[', ..] => Value::List(json),
             [b'{', ..] => Value::Object(json),
             _ => Value::Number(json),
@@ -42,7 +49,8 @@ impl<'a> Value<'a> {
     pub(super) fn is_blank(&self) -> bool {
         match self {
             Value::Null => true,
-            Value::Text(text) | Value::Escaped(text) => text.bytes().all(|byte| byte.is_ascii_whitespace()),
+            Value::Text(text) => text.trim_start().is_empty(),
+            Value::Escaped(text) => is_white(text),
             _ => false,
         }
     }
@@ -52,10 +60,7 @@ impl<'a> Value<'a> {
         match *self {
             _ if self.is_blank() => None,
             Value::Number(text) | Value::Text(text) => Some(Cow::Borrowed(text)),
-            Value::Escaped(text) => {
-                let plain = unescape(text);
-                if plain.trim().is_empty() { None } else { Some(Cow::Owned(plain)) }
-            }
+            Value::Escaped(text) => Some(Cow::Owned(unescape(text))),
             _ => None,
         }
     }
@@ -99,10 +104,11 @@ impl<'a> Value<'a> {
         match self {
             Value::Bool(set) => *set,
             Value::Number(_) => self.number() != Some(0.0),
-            Value::Text(text) | Value::Escaped(text) => {
-                !self.is_blank() && !["false", "0", "no", "off"].iter().any(|no| text.eq_ignore_ascii_case(no))
-            }
-            Value::List(json) | Value::Object(json) => json.len() != 2,
+            Value::Text(_) | Value::Escaped(_) => self
+                .text()
+                .is_some_and(|text| !["false", "0", "no", "off"].iter().any(|no| text.trim().eq_ignore_ascii_case(no))),
+            Value::List(json) => *json != EMPTY_LIST,
+            Value::Object(json) => *json != EMPTY_OBJECT,
             Value::Null => false,
         }
     }
@@ -226,6 +232,23 @@ pub(super) fn unescape(text: &str) -> String {
     }
     plain.push_str(rest);
     plain
+}
+
+/// Whether a text with escapes is one of white space.
+fn is_white(text: &str) -> bool {
+    let mut rest = text.trim_start();
+    while let Some(after) = rest.strip_prefix('\\') {
+        rest = match after.as_bytes().first() {
+            Some(b'n' | b'r' | b't' | b'f') => &after[1..],
+            Some(b'u') => match hex4(&after[1..]) {
+                (unit, tail) if char::from_u32(unit).is_some_and(char::is_whitespace) => tail,
+                _ => return false,
+            },
+            _ => return false,
+        }
+        .trim_start();
+    }
+    rest.is_empty()
 }
 
 /// The code unit of four hex digits, and what is behind them; 0 if they are none, which a JSON reader lets not through.

@@ -128,6 +128,23 @@ fn every_sample_reads_as_its_row_says() {
 }
 
 #[test]
+fn every_sample_reads_the_same_with_other_white_space_and_escapes() {
+    for row in rows() {
+        let dialect = provider(&row.provider);
+        let body = sample(&row.file);
+        let other = rewritten(&body).expect("JSON");
+        assert!(other.len() > body.len(), "{}", row.file);
+        let readings = [body.clone(), other.clone()].map(|body| {
+            let reading = if row.request == "submit" { dialect.read_submit(body) } else { dialect.read_look(body) };
+            reading.map(essence).map_err(|error| error.to_string())
+        });
+        assert_eq!(readings[0], readings[1], "{}", row.file);
+        let refusals = [body, other].map(|body| dialect.read_refusal(body.as_bytes()));
+        assert_eq!(refusals[0], refusals[1], "{}", row.file);
+    }
+}
+
+#[test]
 fn no_sample_stands_without_a_row_and_no_row_without_a_sample() {
     let mut listed: Vec<String> = rows().into_iter().map(|row| row.file).collect();
     listed.sort();

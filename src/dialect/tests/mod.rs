@@ -13,6 +13,7 @@ mod traps;
 
 use std::sync::Arc;
 
+use super::invariants::{assert_sane, essence, rewritten};
 use super::{Dialect, Reading};
 use crate::task::{State, Task};
 
@@ -50,29 +51,4 @@ fn look(dialect: &Dialect, body: &str) -> Reading {
 
 fn submitted(dialect: &Dialect, body: &str) -> Reading {
     dialect.read_submit(body.to_owned()).unwrap_or_else(|e| panic!("{e}: {body}"))
-}
-
-/// What holds for every task, whatever the service wrote.
-fn assert_sane(task: &Task) {
-    assert!((-1..=100).contains(&task.progress), "{task:?}");
-    assert_eq!(task.progress == 100, task.state == State::Succeeded, "{task:?}");
-    assert!(task.progress == -1 || task.state == State::Succeeded || !task.state.is_final(), "{task:?}");
-    assert_eq!(task.failure.is_some(), task.state.is_final() && task.state != State::Succeeded, "{task:?}");
-    assert!(task.images.is_empty() || task.state == State::Succeeded, "{task:?}");
-    assert!(task.created_at >= 0 && task.completed_at >= 0, "{task:?}");
-    let mut texts = vec![&task.id, &task.poll_ref, &task.provider_status, &task.revised_prompt, &task.model];
-    texts.extend([&task.conversation_id, &task.billing_id]);
-    for image in &task.images {
-        texts.extend([&image.file_id, &image.revised_prompt]);
-        let usable = match task.inline_text(image) {
-            Some(text) => !text.trim().is_empty(),
-            None => !image.url().is_empty(),
-        };
-        assert!(usable, "{task:?}");
-    }
-    if let Some(failure) = &task.failure {
-        assert!(!failure.message.is_empty());
-        texts.extend([&failure.code, &failure.kind, &failure.message]);
-    }
-    assert!(texts.iter().all(|text| !text.contains('\0')), "{task:?}");
 }

@@ -515,3 +515,45 @@ fn ids_are_taken_as_they_come() {
         assert_eq!(task.id, id);
     }
 }
+
+#[test]
+fn a_flag_of_nothing_is_not_set_however_it_is_written() {
+    // `/error` holds what the reader looks for, too: it walks into it.
+    let walked = reads(r#"{"failed_if":"/error"}"#);
+    let whole = reads(r#"{"failed_if":"/error","error":{"message":"/m","code":"/c","type":"/t"}}"#);
+    for dialect in [walked, whole] {
+        let state =
+            |error: &str| look(&dialect, &format!(r#"{{"id":"a","status":"done","error":{error}}}"#)).task.state;
+        for nothing in [
+            "null",
+            "false",
+            "0",
+            "{}",
+            "{ \n }",
+            "[]",
+            "[ ]",
+            r#""""#,
+            r#"" ""#,
+            r#""\u0020\n\u00a0""#,
+            r#""\u006eo""#,
+        ] {
+            assert_eq!(state(nothing), State::Succeeded, "{nothing}");
+        }
+        for something in ["true", "1", r#"{"a":null}"#, "[0]", "[[]]", r#""quota""#, r#""\/""#] {
+            assert_eq!(state(something), State::Failed, "{something}");
+        }
+    }
+}
+
+#[test]
+fn a_text_of_white_space_says_nothing_however_it_is_written() {
+    let dialect = reads(r#"{"id":["/id","/task_id"]}"#);
+    for blank in ["", " ", "\\n", "\\u0020\\t", "\u{3000}", "\\u3000"] {
+        let body = format!(r#"{{"id":"{blank}","task_id":"b","status":"queued"}}"#);
+        assert_eq!(look(&dialect, &body).task.id, "b", "{blank:?}");
+    }
+    for text in ["\\/", "\\u0000", "\\b", " \\u0061"] {
+        let body = format!(r#"{{"id":"{text}","task_id":"b","status":"queued"}}"#);
+        assert_ne!(look(&dialect, &body).task.id, "b", "{text:?}");
+    }
+}
