@@ -98,6 +98,7 @@ impl Base {
         check_path(path)?;
         if let Some(id) = self.match_path(dialect, path) {
             dialect.check_id(&id)?;
+            self.url(path)?;
             return Ok(Target { id, place: Place::Path(path.to_owned()) });
         }
         // Two dialects of one service share its key.
@@ -249,6 +250,9 @@ mod tests {
             "/v1/tasks/a#b",
             "/v1/keys/a",
             "/v1/tasks/",
+            // No request can carry these: what a service means by them is told by the id.
+            "/v1/tasks/\u{4efb}\u{52a1}",
+            "/v1/tasks/a\\b",
             "/",
         ];
         for bad in bad_paths {

@@ -438,12 +438,12 @@ checked_text!(
     /// A path on the API's origin, with a query if the service wants one: `/v1/tasks/{id}`.
     Path,
     "path",
-    r"^/([!$-.0-;=?-\[\]-~][!$-;=?-\[\]-~]*)?$",
+    r"^/([!$-.0-;=?-\[\]-_a-~][!$-;=?-\[\]-_a-~]*)?$",
     |text| {
         if !text.starts_with('/') || text.starts_with("//") {
             return Err("must start with one /");
         }
-        let fits = |b: u8| b.is_ascii_graphic() && !matches!(b, b'#' | b'\\' | b'"' | b'<' | b'>');
+        let fits = |b: u8| b.is_ascii_graphic() && !matches!(b, b'#' | b'\\' | b'"' | b'<' | b'>' | b'`');
         if text.bytes().all(fits) { Ok(()) } else { Err("must be printable ASCII without spaces and fragment") }
     }
 );

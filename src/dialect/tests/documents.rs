@@ -21,6 +21,7 @@ fn a_document_error_names_the_pointer_and_what_would_be_right() {
         (poll(r#"{"paths":["{id}"]}"#), "/poll/paths/0: must start with one /"),
         (poll(r#"{"paths":["//h/{id}"]}"#), "/poll/paths/0: must start with one /"),
         (poll(r#"{"paths":["/{id} "]}"#), "/poll/paths/0: must be printable ASCII without spaces and fragment"),
+        (poll(r#"{"paths":["/`{id}"]}"#), "/poll/paths/0: must be printable ASCII without spaces and fragment"),
         (poll(r#"{"paths":[]}"#), "/poll/paths: must not be empty"),
         (poll(r#"{"paths":{}}"#), "/poll/paths: must be a string"),
         (poll(r#"{"paths":["/{id}"],"method":"PATCH"}"#), "/poll/method: must be one of GET, POST, PUT, DELETE"),
