@@ -33,6 +33,9 @@ pub(super) fn decode(data: &[u8], max_pixels: u64, stop: Option<&Stop>) -> Resul
     if let Some((width, height)) = format.size(data) {
         check_size(width, height, max_pixels)?;
     }
+    if format == Format::WebP {
+        lossy_frames(data).try_for_each(|(width, height)| check_size(width, height, max_pixels))?;
+    }
     let source = Source { bytes: Cursor::new(data), stop };
     let result = panics::contain(|| match format {
         Format::Png => {
@@ -66,6 +69,19 @@ fn check_size(width: u32, height: u32, max_pixels: u64) -> Result<()> {
         return Err(Error::new(Status::TooLarge, message));
     }
     Ok(())
+}
+
+/// The sizes of a WebP's lossy frames, wherever they stand. The decoder takes memory for such a frame before it sees that it is no
+/// part of the image.
+fn lossy_frames(webp: &[u8]) -> impl Iterator<Item = (u32, u32)> {
+    let side = |low: u8, high: u8| u32::from(u16::from_le_bytes([low, high]) & 0x3FFF);
+    webp.windows(18).filter_map(move |chunk| match *chunk {
+        // Its name, its length, the frame's tag, a mark, the size.
+        [b'V', b'P', b'8', b' ', _, _, _, _, _, _, _, 0x9D, 0x01, 0x2A, left, right, upper, lower] => {
+            Some((side(left, right), side(upper, lower)))
+        }
+        _ => None,
+    })
 }
 
 fn paint(mut decoder: impl ImageDecoder, max_pixels: u64) -> Result<Canvas> {

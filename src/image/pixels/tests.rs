@@ -269,6 +269,13 @@ fn more_pixels_than_allowed_are_refused_by_the_head_alone() {
     let mut canvas = b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0".to_vec();
     canvas.extend([0xFF; 6]);
     assert_eq!(refused(&canvas, &AS_IT_IS).status(), Status::TooLarge);
+    // A frame that is larger than its canvas, for which the decoder takes memory all the same.
+    let (_, picture) = PICTURES.iter().find(|(name, _)| *name == "lossy-alpha.webp").expect("a picture");
+    let mut picture = picture.to_vec();
+    let frame = picture.windows(4).position(|name| name == b"VP8 ").expect("a lossy frame");
+    assert_eq!(picture[frame + 11..frame + 14], [0x9D, 0x01, 0x2A]);
+    picture[frame + 14..frame + 18].copy_from_slice(&[0xFF; 4]);
+    assert_eq!(refused(&picture, &AS_IT_IS).status(), Status::TooLarge);
 }
 
 #[test]
