@@ -79,6 +79,10 @@ endef
 bench: tool lib ## cost of a fetch and a download beside libcurl, of reading a body, of thousands of tasks, and of decoding beside frames
 	@$(PYTHON) benches/run.py
 
+SECONDS ?= 60
+fuzz: ## what anybody may send, made up for SECONDS a target: see fuzz/README.md
+	@bash fuzz/run.sh $(SECONDS)
+
 lint: ## formatting and lints, as CI runs them
 	@$(CARGO) fmt --check
 	@$(CARGO) clippy --quiet --all-targets --features cli,header -- -D warnings

@@ -13,6 +13,9 @@ mod client;
 mod dialect;
 mod error;
 mod fleet;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod image;
 mod journal;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The floors from top to bottom, and the modules on each. A module may know its own floor's and lower floors' modules,
 /// but the folders of one floor do not know each other.
 const FLOORS: &[&[&str]] = &[
-    &["capi"],
+    &["capi", "fuzzing"],
     &["client", "wait"],
     &["fleet"],
     &["api", "options"],

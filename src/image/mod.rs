@@ -24,4 +24,6 @@ pub(crate) use inline::decode as decode_inline;
 pub(crate) use inspect::Inspector;
 pub(crate) use leftovers::Leftovers;
 pub(crate) use link::resolve;
+#[cfg(fuzzing)]
+pub(crate) use link::{may_follow, rebase, redirect};
 pub(crate) use pixels::{available as can_decode, decode};

@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(init: imgtask::fuzzing::init(), |data: &[u8]| imgtask::fuzzing::body(data));
