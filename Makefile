@@ -38,6 +38,10 @@ tool: ## the command line, into build/bin
 	@$(CARGO) build $(call hush,$(BUILD)/bin/imgtask) --profile tool --features cli --bin imgtask
 	@$(call place,$(TARGET)/tool/imgtask,$(BUILD)/bin/imgtask)
 
+# Identical functions once, where the linker can: LLD, which rustc brings, can; GNU ld cannot.
+fold = $(shell mkdir -p $(BUILD) && echo 'fn main() {}' | $(or $(RUSTC),rustc) -C link-arg=-Wl,--icf=all \
+  -o $(BUILD)/fold - 2>/dev/null && rm -f $(BUILD)/fold && echo -- -C link-arg=-Wl,--icf=all)
+
 # Two commands: with all crate types in one build cargo silently drops link-time optimisation.
 lib: ## the full library, shared and static, into build/lib
 	@$(call library,$(BUILD)/lib,--features decode$(comma)journal)
@@ -47,7 +51,7 @@ lib-lean: ## the library without optional features, into build/lib-lean
 
 define library
 mkdir -p $(1)
-$(SHIPPED) rustc $(call hush,$(1)/libimgtask.so) --release --lib --crate-type cdylib $(2)
+$(SHIPPED) rustc $(call hush,$(1)/libimgtask.so) --release --lib --crate-type cdylib $(2) $(fold)
 $(SHIPPED) rustc $(call hush,$(1)/libimgtask.a) --profile release-static --lib --crate-type staticlib $(2)
 $(call place,$(TARGET)/release/libimgtask.so,$(1)/libimgtask.so.$(VERSION))
 ln -sf libimgtask.so.$(VERSION) $(1)/libimgtask.so.$(ABI)

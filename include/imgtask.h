@@ -1347,8 +1347,8 @@ IMGTASK_API imgtask_status imgtask_bytes_get(const imgtask_bytes *bytes, imgtask
  *         flag, and in a build without pixels; RESOURCE without memory; NULL_ARGUMENT; INVALID_ARGUMENT for bytes that are in a
  *         file or are pixels.
  *
- * Works on the calling thread, at some 20 million pixels a second: in a game take IMGTASK_GOAL_PIXELS, which decodes on a thread
- * of the library. Wants 256 KiB of stack. Needs no client: it may be closed and freed.
+ * Works on the calling thread, at tens of millions of pixels a second: in a game take IMGTASK_GOAL_PIXELS, which decodes on a
+ * thread of the library. Wants 256 KiB of stack. Needs no client: it may be closed and freed.
  */
 IMGTASK_API
 IMGTASK_NODISCARD
@@ -1359,11 +1359,13 @@ imgtask_status imgtask_bytes_decode(const imgtask_bytes *bytes,
                                     imgtask_error **error);
 
 /**
- * Frees bytes. Their data and strings are gone with them; a file stays.
+ * Frees bytes. Their data and strings are gone with them; a file stays. The system takes some milliseconds to have 64 MiB of pixels
+ * back: ask for no more than the frame shows, or free them on another thread.
  *
  * @param bytes  the bytes, or NULL.
  */
-IMGTASK_API void imgtask_bytes_free(imgtask_bytes *bytes);
+IMGTASK_API
+void imgtask_bytes_free(imgtask_bytes *bytes);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -110,8 +110,8 @@ pub unsafe extern "C" fn imgtask_bytes_get(bytes: *const imgtask_bytes, inout: *
 ///         flag, and in a build without pixels; RESOURCE without memory; NULL_ARGUMENT; INVALID_ARGUMENT for bytes that are in a
 ///         file or are pixels.
 ///
-/// Works on the calling thread, at some 20 million pixels a second: in a game take IMGTASK_GOAL_PIXELS, which decodes on a thread
-/// of the library. Wants 256 KiB of stack. Needs no client: it may be closed and freed.
+/// Works on the calling thread, at tens of millions of pixels a second: in a game take IMGTASK_GOAL_PIXELS, which decodes on a
+/// thread of the library. Wants 256 KiB of stack. Needs no client: it may be closed and freed.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn imgtask_bytes_decode(
@@ -155,7 +155,8 @@ pub(super) fn pixel_options(max_side: u32, flags: u32, max_pixels: u64) -> Pixel
     }
 }
 
-/// Frees bytes. Their data and strings are gone with them; a file stays.
+/// Frees bytes. Their data and strings are gone with them; a file stays. The system takes some milliseconds to have 64 MiB of pixels
+/// back: ask for no more than the frame shows, or free them on another thread.
 ///
 /// @param bytes  the bytes, or NULL.
 #[unsafe(no_mangle)]
