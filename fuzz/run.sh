@@ -35,14 +35,14 @@ coverage="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-
 coverage+=" -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
 bins=()
 for target in "${targets[@]}"; do bins+=(--bin "$target"); done
-RUSTFLAGS="-Zsanitizer=address $coverage --cfg fuzzing -Ccodegen-units=16" CARGO_TARGET_DIR=$work rustup run "$toolchain" \
+RUSTFLAGS="-Zsanitizer=address $coverage --cfg fuzzing" CARGO_TARGET_DIR=$work rustup run "$toolchain" \
   cargo build --quiet --locked --manifest-path fuzz/Cargo.toml --release --target "$host" "${bins[@]}" || exit 1
 
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1
 fuzzer() { # a target, then what libFuzzer takes
   local target=$1
   shift
-  "$work/$host/release/$target" -dict=fuzz/json.dict -max_len=8192 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=256 "$@"
+  nice "$work/$host/release/$target" -dict=fuzz/json.dict -max_len=8192 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=256 "$@"
 }
 
 fuzz() { # a target: its own finds stay beside the build, and are where the next run begins
@@ -61,10 +61,10 @@ fuzz() { # a target: its own finds stay beside the build, and are where the next
   echo "$target: $runs executions in $seconds s, $seen, no finding"
 }
 
-keep() { # a target: what shows something that neither the seeds nor what is kept already show
+keep() { # a target: what reaches code that neither the seeds nor what is kept already reach
   local target=$1 seeds=$work/seeds/$1 kept=$work/kept/$1 name
   rm -rf "$kept" && mkdir -p "$kept" && cp "$seeds"/* "$kept" &&
-    fuzzer "$target" -merge=1 "$kept" "fuzz/corpus/$target" "$work/corpus/$target" >"$work/$target.log" 2>&1 </dev/null || return 1
+    fuzzer "$target" -merge=1 -use_counters=0 "$kept" "fuzz/corpus/$target" "$work/corpus/$target" >"$work/$target.log" 2>&1 </dev/null || return 1
   for name in "$seeds"/*; do rm -f "$kept/${name##*/}"; done
   rm -rf "fuzz/corpus/$target" && cp -r "$kept" "fuzz/corpus/$target"
   echo "$target: $(find "fuzz/corpus/$target" -type f | wc -l) files, $(du -sb "fuzz/corpus/$target" | cut -f 1) bytes kept"

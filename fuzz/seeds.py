@@ -1,4 +1,4 @@
-"""Writes what the fuzz targets begin with into a folder: the samples, the built-in documents, the pictures of the tests."""
+"""Writes what a fuzz target begins with into a folder: samples, built-in documents, pictures of the tests, earlier findings."""
 
 import pathlib
 import sys
@@ -32,6 +32,8 @@ def body_seeds():
 
 
 def seeds(target):
+    for path in sorted((ROOT / "fuzz/found" / target).glob("*")):
+        yield path.read_bytes()
     if target == "body":
         yield from body_seeds()
     elif target == "document":

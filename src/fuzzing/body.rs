@@ -38,7 +38,7 @@ pub fn body(mut data: &[u8]) {
     refusal(dialect, data, http_status);
     let Ok(body) = std::str::from_utf8(data) else { return };
     match how & 3 {
-        3 => result(dialect, body),
+        3 => result(dialect, draft, body),
         request => {
             let to_submit = request == 1;
             let read = |body: &str| match to_submit {
@@ -52,7 +52,7 @@ pub fn body(mut data: &[u8]) {
                 let other = read(&other);
                 assert!(alike(reading, other), "the same JSON, written otherwise, reads as something else");
             }
-            let trial = draft.read(Answer { http_status, body, to_submit });
+            let trial = draft.read(Answer { http_status, body, to_submit, result: None });
             if dialect.meaning(http_status) == Meaning::Ok {
                 assert_eq!(trial.task.is_ok(), read(body).is_ok());
                 traced(&trial, body);
@@ -135,8 +135,13 @@ fn alike(one: Result<Reading, Error>, other: Result<Reading, Error>) -> bool {
 }
 
 /// The second answer of a look.
-fn result(dialect: &Dialect, body: &str) {
-    let known = || dialect.read_look(r#"{"status":"COMPLETED","request_id":"r"}"#.to_owned());
+fn result(dialect: &Dialect, draft: &Draft, body: &str) {
+    const FIRST: &str = r#"{"status":"COMPLETED","request_id":"r","response_url":"https://queue.example/r"}"#;
+    let known = || dialect.read_look(FIRST.to_owned());
+    let trial = draft.read(Answer { http_status: 200, body: FIRST, to_submit: false, result: Some(body) });
+    if let (false, Ok(task)) = (trial.result.is_empty(), &trial.task) {
+        assert_sane(task);
+    }
     let read = |body: &str| {
         let mut reading = known()?;
         dialect.read_result(&mut reading, body.to_owned()).map(|()| reading)

@@ -34,6 +34,9 @@ fn told(json: &str) {
     assert_eq!(again.complete(), complete);
     assert!(!draft.name().is_empty() && !draft.title().is_empty());
     draft.notes();
+    if let Ok(requests) = draft.requests(r#"{"prompt":"a fox","model":"a/b"}"#, "img_1") {
+        assert!(!requests.is_empty() && requests.iter().all(|request| request.path.starts_with('/')));
+    }
 }
 
 /// Whatever the id is, every request goes to an address on the API's origin.
