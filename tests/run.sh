@@ -54,7 +54,7 @@ step lean 600 "${CARGO:-cargo}" test --quiet --lib --test lean -- journal::off a
 step patience 120 "${CARGO:-cargo}" test --quiet --features cli,header --test bodies -- --ignored twenty_seconds
 step shipped 600 "${CARGO:-cargo}" test --quiet --features cli,header --test abi -- --ignored shipped
 # What reading costs in memory is told by the whole process: one test at a time, and no other.
-step memory 300 "${CARGO:-cargo}" test --quiet --features cli,header --lib -- --ignored --test-threads=1 a_body_of_14_megabytes a_million_objects bombs_take
+step memory 300 "${CARGO:-cargo}" test --quiet --features cli,header --lib -- --ignored --test-threads=1 a_body_of_14_megabytes a_million_objects bombs_take a_smaller_image_takes
 # Fifty thousand tasks through `imgtask watch`, killed halfway: minutes, and both processors.
 step watch 900 "${CARGO:-cargo}" test --quiet --features cli,header --test watch -- --ignored fifty_thousand
 # Hosts that are killed 200 times at random moments, and one at every step of several orders.

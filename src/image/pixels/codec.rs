@@ -52,11 +52,17 @@ pub(super) fn decode(data: &[u8], max_pixels: u64, stop: Option<&Stop>) -> Resul
             Err(Error::new(Status::Unsupported, message))
         }
     });
-    if stop.is_some_and(Stop::is_stopped) {
-        return Err(Error::new(Status::Cancelled, "the job was ended while its image was decoded"));
-    }
+    go_on(stop)?;
     // A decoder that gives up so has met bytes that it was not made for; its caller is well.
     result.map_err(|error| if error.status() == Status::Panic { damaged() } else { error })
+}
+
+/// Refuses to go on when the caller has been stopped.
+pub(super) fn go_on(stop: Option<&Stop>) -> Result<()> {
+    match stop.is_some_and(Stop::is_stopped) {
+        true => Err(Error::new(Status::Cancelled, "the job was ended while its image was decoded")),
+        false => Ok(()),
+    }
 }
 
 fn check_size(width: u32, height: u32, max_pixels: u64) -> Result<()> {

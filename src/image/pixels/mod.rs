@@ -39,13 +39,15 @@ pub(crate) fn available() -> Result<()> {
     Ok(())
 }
 
-/// The pixels of an encoded image. A stop ends it where the decoder asks for more bytes.
+/// The pixels of an encoded image. A stop ends it where the decoder asks for more bytes, and between rows and steps after it.
 #[cfg(feature = "decode")]
 pub(crate) fn decode(data: &[u8], info: &PictureInfo, how: &PixelOptions, stop: Option<&Stop>) -> Result<Pixels> {
+    let go_on = || codec::go_on(stop);
     let mut canvas = codec::decode(data, how.limit(), stop)?;
-    shape::shrink(&mut canvas, how.max_side)?;
-    profile::to_srgb(&mut canvas);
+    shape::shrink(&mut canvas, how.max_side, go_on)?;
+    profile::to_srgb(&mut canvas, go_on)?;
     shape::turn_upright(&mut canvas)?;
+    go_on()?;
     shape::arrange(&mut canvas, how);
     Ok(Pixels {
         data: canvas.rgba,

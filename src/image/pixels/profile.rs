@@ -5,25 +5,31 @@ use std::sync::Arc;
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformExecutor, TransformOptions};
 
 use super::codec::Canvas;
+use crate::error::{Result, Status};
 use crate::panics;
 
 /// Does nothing where there is no profile, and where it is none of RGB colours or is damaged: its numbers are then taken as sRGB,
 /// as browsers do.
-pub(super) fn to_srgb(canvas: &mut Canvas) {
-    let Some(profile) = canvas.profile.take() else { return };
+///
+/// # Errors
+/// Those of `go_on` alone, which is asked before each row.
+pub(super) fn to_srgb(canvas: &mut Canvas, go_on: impl Fn() -> Result<()>) -> Result<()> {
+    let Some(profile) = canvas.profile.take() else { return Ok(()) };
     let row = canvas.width as usize * 4;
     // It was written for the profile of anybody, and is handed to nobody when it breaks.
-    let _ = panics::contain(|| {
+    let result = panics::contain(|| {
         let Some(transform) = transform(&profile).filter(|transform| changes_colours(&**transform)) else {
             return Ok(());
         };
         let mut before = vec![0; row];
         for pixels in canvas.rgba.chunks_exact_mut(row) {
+            go_on()?;
             before.copy_from_slice(pixels);
             let _ = transform.transform(&before, pixels);
         }
         Ok(())
     });
+    result.or_else(|error| if error.status() == Status::Panic { Ok(()) } else { Err(error) })
 }
 
 fn transform(profile: &[u8]) -> Option<Arc<dyn TransformExecutor<u8> + Send + Sync>> {

@@ -164,6 +164,19 @@ fn an_image_stands_as_its_camera_says() {
     }
 }
 
+#[test]
+fn every_turn_is_that_of_the_image_crate() {
+    let data = noise(5 * 3 * 4);
+    let bytes = png(&data, 5, 3, ExtendedColorType::Rgba8);
+    for orientation in 1..=8 {
+        let mut expected = image::DynamicImage::from(image::RgbaImage::from_raw(5, 3, data.clone()).expect("fits"));
+        expected.apply_orientation(image::metadata::Orientation::from_exif(orientation).expect("one of eight"));
+        let pixels = pixels(&with_chunk(&bytes, b"eXIf", &exif(orientation)), &AS_IT_IS).expect("pixels");
+        assert_eq!((pixels.width, pixels.height), (expected.width(), expected.height()), "orientation {orientation}");
+        assert_eq!(pixels.data, expected.into_bytes(), "orientation {orientation}");
+    }
+}
+
 /// Pictures of kinds that our encoders do not make: left half red, right half blue, or what their names say.
 const PICTURES: [(&str, &[u8]); 8] = [
     ("progressive.jpg", include_bytes!("../../../tests/data/pictures/progressive.jpg")),
@@ -229,6 +242,23 @@ fn a_larger_image_is_made_smaller_and_none_is_made_larger() {
     assert_eq!(size(300, 2, 10), (10, 1));
     assert_eq!(size(20, 10, 20), (20, 10));
     assert_eq!(size(20, 10, u32::MAX), (20, 10));
+}
+
+#[test]
+fn a_smaller_image_is_the_one_that_lanczos_makes() {
+    // Opaque, so that the image crate's own filter, which knows no alpha, is right about it; wider than what is done at a time.
+    for (width, height, max_side) in [(60, 37, 41), (37, 60, 7), (64, 64, 1), (20_000, 3, 9_000), (3, 500, 499)] {
+        let mut data = noise(width * height * 4);
+        data.chunks_exact_mut(4).for_each(|pixel| pixel[3] = 255);
+        let large = image::RgbaImage::from_raw(width, height, data.clone()).expect("fits");
+        let bytes = png(&data, width, height, ExtendedColorType::Rgba8);
+        let small = pixels(&bytes, &PixelOptions { max_side, ..AS_IT_IS }).expect("pixels");
+        let filter = image::imageops::FilterType::Lanczos3;
+        let expected = image::imageops::resize(&large, small.width, small.height, filter);
+        for (n, (one, other)) in small.data.iter().zip(expected.as_raw()).enumerate() {
+            assert!(one.abs_diff(*other) <= 2, "{width} x {height} to {max_side}, at {n}: {one}, not {other}");
+        }
+    }
 }
 
 #[test]
@@ -427,6 +457,17 @@ fn a_stop_ends_a_decoder() {
 }
 
 #[test]
+fn a_stop_ends_what_comes_after_the_decoder() {
+    let canvas = || super::codec::decode(&with_profile(&noise(300), &profile(b"RGB ", P3, 2.2)), 1 << 20, None);
+    let stopped = || Err(Error::new(Status::Cancelled, "stopped"));
+    let mut large = canvas().expect("a canvas");
+    assert_eq!(super::shape::shrink(&mut large, 8, stopped).expect_err("stopped").status(), Status::Cancelled);
+    let mut coloured = canvas().expect("a canvas");
+    assert_eq!(super::profile::to_srgb(&mut coloured, stopped).expect_err("stopped").status(), Status::Cancelled);
+    assert_eq!(coloured.rgba, large.rgba);
+}
+
+#[test]
 fn a_thread_of_ours_has_stack_enough() {
     // As the fleet's workers.
     let noise = noise(256 * 256 * 3);
@@ -445,24 +486,41 @@ fn a_thread_of_ours_has_stack_enough() {
     std::thread::Builder::new().stack_size(1024 * 1024).spawn(work).expect("a thread").join().expect("no overflow");
 }
 
-#[test]
-#[ignore = "measures the whole process: run alone"]
+/// How many MiB more than before the process has at the most while it works.
 #[cfg(target_os = "linux")]
-fn bombs_take_no_memory() {
-    const MOST_MIB: f64 = 2.0;
+fn peak_of(what: &str, most_mib: f64, work: impl FnOnce()) {
     let status = |name: &str| {
         let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of that name");
         line.trim().trim_end_matches(" kB").parse::<f64>().expect("kB") / 1024.0
     };
-    let peak_of = |what: &str, work: &dyn Fn()| {
-        std::fs::write("/proc/self/clear_refs", "5").expect("the peak can be reset");
-        let before = status("VmRSS:");
-        work();
-        let peak = status("VmHWM:") - before;
-        println!("{what}: {peak:.1} MiB");
-        assert!(peak < MOST_MIB, "{what}: {peak:.1} MiB");
-    };
+    std::fs::write("/proc/self/clear_refs", "5").expect("the peak can be reset");
+    let before = status("VmRSS:");
+    work();
+    let peak = status("VmHWM:") - before;
+    println!("{what}: {peak:.1} MiB");
+    assert!(peak < most_mib, "{what}: {peak:.1} MiB");
+}
+
+#[test]
+#[ignore = "measures the whole process: run alone"]
+#[cfg(target_os = "linux")]
+fn a_smaller_image_takes_little_more_than_itself() {
+    const SOURCE_MIB: f64 = 16.0;
+    let bytes = png(&vec![7; 2048 * 2048], 2048, 2048, ExtendedColorType::L8);
+    for (max_side, result_mib) in [(2000, 15.3), (100, 0.1)] {
+        peak_of("a smaller image", SOURCE_MIB + result_mib + 4.0, || {
+            assert!(pixels(&bytes, &PixelOptions { max_side, ..AS_IT_IS }).is_ok());
+        });
+    }
+}
+
+#[test]
+#[ignore = "measures the whole process: run alone"]
+#[cfg(target_os = "linux")]
+fn bombs_take_no_memory() {
+    const MOST_MIB: f64 = 2.0;
+    let peak_of = |what: &str, work: &dyn Fn()| peak_of(what, MOST_MIB, work);
     let mut wide = png(&[0], 1, 1, ExtendedColorType::L8);
     for (width, height) in [(30_000_u32, 30_000_u32), (u32::MAX >> 1, 1)] {
         let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &wide[24..29]].concat();
