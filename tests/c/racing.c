@@ -17,7 +17,8 @@ static imgtask_client *client;
 static unsigned char *finals;
 
 /* About how long a job takes to end by itself, microseconds: found while the race is run, because machines differ. */
-static atomic_uint pace_us = 120;
+static atomic_uint pace_us;
+static unsigned most_us;
 
 /* Lets the threads of the library work meanwhile. */
 static void pause_us(unsigned us)
@@ -60,6 +61,8 @@ static void stops_that_race_completions_give_one_end_each(void)
     answer_at_once(&service);
     client = unpaced_client(&service);
     jobs = repeats(100000) / STARTERS * STARTERS;
+    atomic_store(&pace_us, (unsigned)(120 * slowness()));
+    most_us = slowness() > 1 ? 32000 : 4000;
     finals = calloc(jobs + 1, 1);
     CHECK(finals != NULL);
     for (i = 0; i < STARTERS; i++)
@@ -77,7 +80,7 @@ static void stops_that_race_completions_give_one_end_each(void)
         if (ended % 200 == 0) {
             unsigned pace = atomic_load(&pace_us);
             size_t done_lately = done_ones - done_before;
-            if (done_lately < 40 && pace < 4000)
+            if (done_lately < 40 && pace < most_us)
                 atomic_store(&pace_us, pace * 2);
             if (done_lately > 120 && pace > 8)
                 atomic_store(&pace_us, pace / 2);
