@@ -204,6 +204,8 @@ impl Dialect {
     }
 }
 
+/// A word before a colon is no code beyond this length, bytes.
+const MAX_CODE: usize = 64;
 const NO_REASON: &str = "the service gave no reason";
 
 fn unreadable(why: Unreadable) -> Error {
@@ -230,13 +232,24 @@ pub(super) fn seconds(value: Value<'_>) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-/// "code: words" into both; a code alone is all the words there are.
+/// "code: words" into both; a code alone is all the words there are. A code is one word of letters, digits, `_`, `-` and `.`;
+/// a word as a sentence begins with ("Sorry: ..."), the mere word "error", and what an address begins with are none.
 fn split_code(message: String) -> (String, String) {
     let is_code = |text: &str| {
-        !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        let text = text.as_bytes();
+        let is_of_code = |b: &u8| b.is_ascii_alphanumeric() || b"_-.".contains(b);
+        let is_of_sentence = || {
+            matches!(text, [first, second, ..] if first.is_ascii_uppercase() && second.is_ascii_lowercase())
+                && text.iter().skip(1).all(u8::is_ascii_lowercase)
+        };
+        text.len() <= MAX_CODE
+            && text.iter().all(is_of_code)
+            && text.last().is_some_and(|last| !b"-.".contains(last))
+            && !text.eq_ignore_ascii_case(b"error")
+            && !is_of_sentence()
     };
     match message.split_once(':') {
-        Some((code, words)) if is_code(code) => (code.to_owned(), words.trim().to_owned()),
+        Some((code, words)) if is_code(code) && !words.starts_with("//") => (code.to_owned(), words.trim().to_owned()),
         None if is_code(&message) => (message.clone(), message),
         _ => (String::new(), message),
     }

@@ -277,6 +277,33 @@ fn the_legacy_error_text_is_split_into_code_and_words() {
 }
 
 #[test]
+fn a_code_before_the_words_is_read_however_it_is_spelled() {
+    use FailureAction::{ChangeRequest, Resubmit};
+    let codes =
+        r#"{"INK-42":"change_request","E42":"change_request","NSFW":"change_request","sorry":"change_request"}"#;
+    let dialect = reads(&format!(r#"{{"error":{{"message":"/why","code_in_message":true,"action_codes":{codes}}}}}"#));
+    let failure = |why: &str| {
+        let failure = look(&dialect, &format!(r#"{{"id":"a","status":"failed","why":"{why}"}}"#)).task.failure;
+        let failure = failure.expect("failed");
+        (failure.code, failure.message, failure.action)
+    };
+    for code in ["INK-42", "ink-42", "E42", "e42", "NSFW"] {
+        let read = (code.to_owned(), "this motif is not allowed".to_owned(), ChangeRequest);
+        assert_eq!(failure(&format!("{code}: this motif is not allowed")), read);
+    }
+    for code in ["INK_42", "ink_42", "42", "safety.blocked", "ModerationBlocked"] {
+        assert_eq!(failure(&format!("{code}: no")), (code.to_owned(), "no".to_owned(), Resubmit));
+    }
+    assert_eq!(failure("E42"), ("E42".to_owned(), "E42".to_owned(), ChangeRequest));
+    let long = format!("{}: no", "a".repeat(65));
+    for words in
+        ["Error: no", "error: no", "ERROR", "Sorry: no", "Not this: no", "Blocked.", "http://a/b", ": no", &long]
+    {
+        assert_eq!(failure(words), (String::new(), words.to_owned(), Resubmit));
+    }
+}
+
+#[test]
 fn a_failure_says_what_helps_by_code_then_class_then_word() {
     use FailureAction::{ChangeRequest, CheckAccount, Resubmit};
     let dialect = reads(r#"{"error":{"action_codes":{"nsfw":"change_request","insufficient_balance":"resubmit"}}}"#);
