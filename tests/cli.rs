@@ -559,3 +559,79 @@ fn cancel_asks_the_provider_and_says_what_it_answered() {
     assert_eq!(run.object()["error"]["status"], "rejected");
     sandbox.run(&["cancel", "-p", "dimilinks", "img_1"]).ends_with(2).says("no way to cancel");
 }
+
+// What a newcomer gets wrong.
+
+/// A dialect for the sandbox's DimiLinks with one member of `read` changed.
+fn own_dialect(folder: &tempfile::TempDir, change: impl FnOnce(&mut serde_json::Value)) -> String {
+    let built_in = concat!(env!("CARGO_MANIFEST_DIR"), "/src/dialect/builtin/dimilinks.json");
+    let text = fs::read_to_string(built_in).expect("a dialect");
+    let mut dialect: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    dialect["name"] = "mine".into();
+    change(&mut dialect["read"]);
+    let file = path(folder, "mine.json");
+    fs::write(&file, dialect.to_string()).expect("written");
+    file
+}
+
+#[test]
+fn a_wrong_pointer_of_an_own_dialect_is_suspected_before_anything_is_paid_again() {
+    let sandbox = Sandbox::quick();
+    let folder = tempfile::tempdir().expect("a folder");
+    let own = |file: &str, arguments: &[&str]| {
+        let service = ["--dialect", file, "--base-url", &sandbox.dimilinks.0, "--interval", "50ms"];
+        let mut command = sandbox.command(&[arguments, &service].concat());
+        command.env("DIMILINKS_API_KEY", &sandbox.dimilinks.1);
+        finish(command)
+    };
+    let id = sandbox.task("a fox");
+
+    let file = own_dialect(&folder, |read| read["images"]["items"] = "/pictures".into());
+    let run = own(&file, &["wait", &id]).ends_with(3).says("`read.images` of the dialect finds no image");
+    let run = run.says(&format!("imgtask dialect try {file} --body ANSWER"));
+    assert!(!run.err.contains("submit it again"), "{}", run.err);
+
+    let file = own_dialect(&folder, |read| read["status"] = "/stand".into());
+    let run = own(&file, &["wait", &id, "--timeout", "1s"]).ends_with(4);
+    run.says("`read.status` of the dialect finds no status").says("--body ANSWER");
+
+    let file = own_dialect(&folder, |read| read["words"] = serde_json::json!({ "succeeded": "unknown" }));
+    let run = own(&file, &["wait", &id, "--timeout", "1s"]).ends_with(4);
+    run.says("unknown (succeeded)").says("`read.words` of the dialect does not say what \"succeeded\" means");
+
+    let file = own_dialect(&folder, |read| read["id"] = "/number".into());
+    own(&file, &["submit", "--prompt", "a fox"])
+        .ends_with(9)
+        .says("`read.id` of the dialect finds no id")
+        .says("--body ANSWER --submit");
+}
+
+#[test]
+fn a_service_that_is_not_named_right_is_guessed_at() {
+    let run = |arguments: &[&str]| finish(imgtask(&[&["fetch", "img_1"], arguments].concat())).ends_with(2);
+    run(&["-p", "lemondta"]).says("did you mean lemondata?");
+    run(&["-p", "nothing-like-it"]).says("`imgtask providers` lists them");
+    run(&["-p", "my-service.json"]).says("--dialect my-service.json");
+    run(&["-p", "dimilinks", "--dialect", "x.json"]).says("give one of them");
+    run(&["-p", "dimilinks"]).says("no API key\n").says("set DIMILINKS_API_KEY, or give --key-file FILE");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = path(&folder, "keyed.json");
+    let dialect = r#"{"name":"keyed","base_url":"https://a.example","poll":{"paths":["/{id}"]}}"#;
+    fs::write(&file, dialect).expect("written");
+    run(&["--dialect", &file]).says("set KEYED_API_KEY, or give --key-file FILE");
+}
+
+#[test]
+fn a_second_download_into_a_folder_finds_the_same_image_saved() {
+    let sandbox = Sandbox::quick();
+    let folder = tempfile::tempdir().expect("a folder");
+    let pictures = path(&folder, "pics/");
+    let id = sandbox.task("a fox");
+    sandbox.run(&["wait", &id, "--interval", "50ms"]).ends_with(0);
+    let first = sandbox.run(&["download", &id, "--out", &pictures]).ends_with(0).out;
+    let second = sandbox.run(&["download", &id, "--out", &pictures]).ends_with(0).out;
+    assert_eq!(first, second);
+    fs::write(first.trim(), "another").expect("written");
+    sandbox.run(&["download", &id, "--out", &pictures]).ends_with(8).says("--force replaces");
+    assert_eq!(fs::read_to_string(first.trim()).expect("kept"), "another");
+}

@@ -17,6 +17,8 @@ Looks once: a task that is not finished ends with 4 (`imgtask wait --out` waits 
 Prints the path of each saved file. A file under its name is whole and checked, or absent.
 In a name {id} is the task, {index} the image's place, {ext} the extension of its type, whatever
 the link says. Several images for one name are numbered: cat-0.png, cat-1.png.
+Without --force no file is replaced. In a folder, the very same image that is there already counts as
+saved, a different file of that name ends with 8; one named whole, as cat.png, is refused before anything is asked.
 
 Examples:
   imgtask download -p dimilinks img_0123456789abcdef01234567 --out cat.png

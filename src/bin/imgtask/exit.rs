@@ -168,6 +168,13 @@ impl Problem {
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
+        Problem::of_error(error, None)
+    }
+}
+
+impl Problem {
+    /// Why a call failed. `suspect`: what to try before anything is asked of the service again, and paid for.
+    pub(crate) fn of_error(error: Error, suspect: Option<String>) -> Problem {
         let exit = Exit::of_status(error.status());
         // The option as this program spells it.
         let mut problem = Problem::new(exit, error.message().replace("allow_plain_http", "--allow-plain-http"));
@@ -179,12 +186,13 @@ impl From<Error> for Problem {
                 );
             }
             Status::LinkExpired => problem = problem.hint("look at the task again: every look brings a new link"),
-            Status::NoImage => {
+            Status::NoImage if suspect.is_none() => {
                 problem = problem.hint("the service says it is done: submit it again, or ask the service")
             }
             Status::Panic => problem = problem.hint("this is a fault in imgtask; please report it"),
             _ => {}
         }
+        problem.hints.extend(suspect);
         if let Retry::After(pause) = error.retry() {
             problem = problem.hint(format!("the service asks to wait {} first", crate::duration::words(pause)));
         } else if exit == Exit::Network && error.retry() == Retry::Now {

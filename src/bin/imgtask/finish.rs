@@ -62,7 +62,7 @@ impl Finish<'_> {
             self.ui.result(&TaskReport::new(&self.session.provider, &known).with_error(&error).line()?)?;
         }
         let status = error.status();
-        let mut problem = Problem::from(error);
+        let mut problem = self.session.problem(error, &known);
         if matches!(status, Status::Timeout | Status::Starved | Status::Cancelled) {
             if status == Status::Cancelled && interrupt::pressed() {
                 problem.message = "interrupted".to_string();
@@ -91,7 +91,9 @@ impl Finish<'_> {
         let mut errors = Vec::new();
         if target.is_stdout() && self.wanted(task).len() > 1 {
             let problem = Problem::usage(format!("the task has {} images, and - takes one", task.images.len()));
-            self.ui.problem(&problem.hint(format!("choose one: imgtask download {} --index 0 --out -", task.id)));
+            self.ui.problem(
+                &problem.hint(format!("choose one: {}", self.session.command("download --index 0 --out -", &task.id))),
+            );
             return Ok(Exit::Usage);
         }
         if task.images.is_empty() {
@@ -126,7 +128,7 @@ impl Finish<'_> {
             let missing = matches!(error.status(), Status::InvalidArgument | Status::NoImage);
             let interrupted = error.status() == Status::Cancelled && interrupt::pressed();
             let hint = target.hint(&error);
-            let mut problem = Problem::from(error);
+            let mut problem = self.session.problem(error, task);
             if let Some(hint) = hint {
                 problem = problem.hint(hint);
             }

@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use imgtask::{Client, Options, Status};
+use imgtask::{Client, Error, Options, State, Status, Task};
 
 use crate::exit::{Exit, Outcome, Problem};
 use crate::{dialect, interrupt, shell};
 
+const PROVIDER: &str = "IMGTASK_PROVIDER";
+/// How the library says that a submit's answer was there, and no id in it.
+const NAMELESS: [&str; 2] = ["names no task", "names neither a task"];
 /// Longest key file, bytes.
 const MAX_KEY_FILE: u64 = 64 * 1024;
 /// Longest file of a request or dialect, bytes: an image to image request holds images.
@@ -20,7 +23,7 @@ const MAX_JSON_FILE: u64 = 256 * 1024 * 1024;
 #[command(next_help_heading = "Service")]
 pub(crate) struct Service {
     /// The provider, one of `imgtask providers`
-    #[arg(long, short = 'p', value_name = "NAME", env = "IMGTASK_PROVIDER", hide_env_values = true)]
+    #[arg(long, short = 'p', value_name = "NAME", env = PROVIDER, hide_env_values = true)]
     provider: Option<String>,
 
     /// Speak a dialect of your own, a JSON file, instead of a provider's; `imgtask dialect` helps to write one
@@ -43,7 +46,7 @@ pub(crate) struct Service {
     #[arg(long, value_name = "FILE", help_heading = "Network")]
     ca_file: Option<PathBuf>,
 
-    /// Look at this pace instead of the provider's, at least 1s
+    /// Look at this pace instead of the provider's, at least 1s (shorter only on this machine)
     #[arg(long, value_name = "TIME", value_parser = crate::duration::parse, help_heading = "Network")]
     interval: Option<Duration>,
 
@@ -63,6 +66,8 @@ pub(crate) struct Session {
     pub(crate) provider: String,
     /// The arguments that name the service, ready for a shell.
     arguments: String,
+    /// The file of a dialect of the user's own, ready for a shell.
+    dialect: Option<String>,
 }
 
 impl Service {
@@ -78,6 +83,11 @@ impl Service {
 
     /// As `open`, with options that are the command's own.
     pub(crate) fn open_with(&self, own: Options) -> Outcome<Session> {
+        // The variable is for all commands; an argument is for this one.
+        let variable = std::env::var(PROVIDER).ok();
+        if self.dialect.is_some() && self.provider.as_ref().is_some_and(|name| Some(name) != variable.as_ref()) {
+            return Err(Problem::usage("--provider and --dialect both say which service it is: give one of them"));
+        }
         let dialect_json = self.dialect.as_deref().map(|path| read_text(path, MAX_JSON_FILE)).transpose()?;
         let provider = match (&dialect_json, self.provider.as_deref()) {
             (Some(json), _) => self.dialect_name(json)?,
@@ -96,7 +106,6 @@ impl Service {
                 .hint("set HTTPS_PROXY and give --proxy env"));
         }
         let api_key = self.key_file.as_deref().map(read_key).transpose()?;
-        let has_key_file = api_key.is_some();
         let options = Options {
             provider: if dialect_json.is_some() { String::new() } else { provider.clone() },
             dialect_json,
@@ -112,17 +121,21 @@ impl Service {
         };
         let client = Client::create(&options).map_err(|error| {
             let invalid = error.status() == Status::InvalidArgument;
-            let problem = Problem::from(error);
-            let known = imgtask::providers().iter().find(|p| p.name == provider);
-            match known {
-                None if invalid && self.dialect.is_none() => problem.hint("`imgtask providers` lists them"),
-                Some(info) if invalid && !has_key_file && std::env::var_os(info.key_variable).is_none() => problem
-                    .hint(format!("set {}, or give --key-file FILE (- reads the standard input)", info.key_variable)),
-                _ => problem,
+            let mut problem = Problem::from(error);
+            let keyless = problem.message.strip_prefix("no API key: pass one or set the variable ").map(str::to_string);
+            if let Some(variable) = keyless {
+                problem.message = "no API key".to_string();
+                return problem.hint(format!("set {variable}, or give --key-file FILE (- reads the standard input)"));
+            }
+            let is_unknown = imgtask::providers().iter().all(|known| known.name != provider);
+            match invalid && self.dialect.is_none() && is_unknown {
+                true => problem.hint(unknown_provider(&provider)),
+                false => problem,
             }
         })?;
         interrupt::reaches(&client);
-        Ok(Session { client, provider, arguments: self.arguments() })
+        let dialect = self.dialect.as_ref().map(|path| shell::quote(&path.display().to_string()));
+        Ok(Session { client, provider, arguments: self.arguments(), dialect })
     }
 
     /// The name that the dialect gives itself. What is wrong with it is told with the name of its file.
@@ -163,6 +176,61 @@ impl Session {
         let end = if reference.starts_with('-') { "-- " } else { "" };
         format!("imgtask {verb} {} {end}{reference}", self.arguments)
     }
+
+    /// Why a call failed. Where a dialect of the user's own may be wrong, that is looked into before anything is paid again.
+    pub(crate) fn problem(&self, error: Error, known: &Task) -> Problem {
+        let suspect = self.dialect.as_deref().and_then(|file| suspect(file, &error, known));
+        Problem::of_error(error, suspect)
+    }
+}
+
+/// The member of an own dialect that an error points at, and how to see what it reads.
+fn suspect(file: &str, error: &Error, known: &Task) -> Option<String> {
+    let (what, more) = match error.status() {
+        Status::NoImage => ("`read.images` of the dialect finds no image in the answer".to_string(), ""),
+        Status::SubmitUnknown if NAMELESS.iter().any(|words| error.message().contains(words)) => {
+            ("`read.id` of the dialect finds no id in the answer".to_string(), " --submit")
+        }
+        Status::Timeout | Status::Starved if known.state == State::Unknown && known.looked_at_ms > 0 => {
+            match known.provider_status.as_str() {
+                "" => ("`read.status` of the dialect finds no status in the answer".to_string(), ""),
+                word => (format!("`read.words` of the dialect does not say what {word:?} means"), ""),
+            }
+        }
+        _ => return None,
+    };
+    Some(format!("{what}; with the answer in a file: imgtask dialect try {file} --body ANSWER{more}"))
+}
+
+/// What may have been meant by a name that no provider has.
+fn unknown_provider(name: &str) -> String {
+    if name.ends_with(".json") {
+        return format!("a dialect of your own is given as --dialect {}", shell::quote(name));
+    }
+    let known = imgtask::providers().iter().map(|known| (distance(name, known.name), known.name));
+    match known.min() {
+        Some((..=2, near)) => format!("did you mean {near}? `imgtask providers` lists them"),
+        _ => "`imgtask providers` lists them".to_string(),
+    }
+}
+
+/// How many letters have to be put in, taken out or changed to make one of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (line, left) in one.chars().take(64).enumerate() {
+        let mut before = line;
+        let mut last = line + 1;
+        for (cell, right) in row.iter_mut().skip(1).zip(other.chars()) {
+            let changed = before + usize::from(left != right);
+            before = *cell;
+            last = changed.min(before + 1).min(last + 1);
+            *cell = last;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = line + 1;
+        }
+    }
+    row.last().copied().unwrap_or(usize::MAX)
 }
 
 /// The key: the first line of a file or of the standard input.

@@ -15,6 +15,8 @@ use crate::shell::clean;
 
 /// Without a terminal: a line when the state changes, and each so many per cent.
 const LINE_EVERY_PERCENT: i32 = 25;
+/// A service's own status word is shown so far, characters.
+const LONGEST_WORD: usize = 32;
 
 /// The faces of a word. Names say what a thing is, not how it looks.
 #[derive(Debug, Clone, Copy)]
@@ -176,13 +178,23 @@ impl Ui {
     }
 }
 
+/// The state in a word; the service's own word too where nobody knows what it means.
+fn standing(task: &Task) -> String {
+    match (task.state, task.provider_status.as_str()) {
+        (State::Unknown, word) if !word.is_empty() => {
+            format!("{} ({})", task.state, word.chars().take(LONGEST_WORD).collect::<String>())
+        }
+        (state, _) => state.to_string(),
+    }
+}
+
 /// The progress of one task: a bar on a terminal, a line a change otherwise.
 pub(crate) struct Track<'a> {
     ui: &'a Ui,
     name: String,
     bar: Option<ProgressBar>,
     /// What the last line said.
-    last: Mutex<Option<(State, i32)>>,
+    last: Mutex<Option<(String, i32)>>,
 }
 
 impl Track<'_> {
@@ -191,7 +203,7 @@ impl Track<'_> {
         if let Some(bar) = &self.bar {
             bar.set_style(self.ui.style(task.progress >= 0));
             bar.set_position(task.progress.clamp(0, 100) as u64);
-            bar.set_message(task.state.name());
+            bar.set_message(clean(&standing(task)));
             return;
         }
         // How it ended is told by what comes of it.
@@ -199,14 +211,16 @@ impl Track<'_> {
             return;
         }
         // A log wants the turns, not every per cent.
-        let now = (task.state, task.progress.max(0) / LINE_EVERY_PERCENT);
+        let standing = standing(task);
+        let now = Some((standing.clone(), task.progress.max(0) / LINE_EVERY_PERCENT));
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.replace(now) == Some(now) {
+        if *last == now {
             return;
         }
+        *last = now;
         match task.progress {
-            0.. => self.ui.note(&format!("{}  {} {} %", self.name, task.state, task.progress)),
-            _ => self.ui.note(&format!("{}  {}", self.name, task.state)),
+            0.. => self.ui.note(&format!("{}  {standing} {} %", self.name, task.progress)),
+            _ => self.ui.note(&format!("{}  {standing}", self.name)),
         }
     }
 
