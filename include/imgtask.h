@@ -477,7 +477,11 @@ typedef struct imgtask_client_options {
     uint64_t max_response_bytes;
     /** Longest image that is read, in bytes. Default 67,108,864 (64 MiB). */
     uint64_t max_image_bytes;
-    /** Largest image that is decoded, in pixels. Default 67,108,864 (8192 x 8192, 256 MiB of pixels). */
+    /**
+     * Largest image that is decoded, in pixels. Default 67,108,864 (8192 x 8192, 256 MiB of pixels). While it is decoded, a pixel
+     * takes 4 bytes, 8 where its channels have 16 bits, and besides as much as its format wants: up to 6 for a progressive JPEG.
+     * A smaller or turned copy is there beside the whole image for a moment.
+     */
     uint64_t max_image_pixels;
     /**
      * 1: links to private addresses are followed although the API itself is public. Default 0. Through a proxy, which
@@ -761,7 +765,9 @@ imgtask_status imgtask_client_cancel_task(imgtask_client *client,
  *         address that is not allowed; BAD_IMAGE; TOO_LARGE; RESOLVE, CONNECT, TLS, IO, PROTOCOL, PROXY; TIMEOUT; SERVER;
  *         RATE_LIMITED; REJECTED; RESOURCE; CANCELLED; CLOSED; WRONG_PROCESS; BUSY.
  *
- * Blocks until the image is here or stall_timeout_ms passed without a byte.
+ * Blocks until the image is here or cannot be had: up to five tries, each ended by stall_timeout_ms without a byte, with pauses of
+ * up to a minute between them. There is no limit to all of it: imgtask_client_interrupt ends it. Calls are not among the four
+ * downloads that jobs have at a time from one host.
  */
 IMGTASK_API
 IMGTASK_NODISCARD
@@ -818,7 +824,7 @@ enum imgtask_goal
     IMGTASK_GOAL_FINISHED = 3,
     /** The image's bytes are here. */
     IMGTASK_GOAL_BYTES = 4,
-    /** The image's pixels are here, decoded on a thread of ours. Needs the feature `decode`. */
+    /** The image's pixels are here, decoded on a thread of the library. UNSUPPORTED in a build without pixels. */
     IMGTASK_GOAL_PIXELS = 5,
     /** The image is in a file. */
     IMGTASK_GOAL_FILE = 6,
@@ -1334,8 +1340,8 @@ IMGTASK_API imgtask_status imgtask_bytes_get(const imgtask_bytes *bytes, imgtask
 
 /**
  * Decodes an image to pixels: PNG, JPEG and WebP; of an animation the first picture. A colour profile of RGB in it is followed, so
- * that the result is sRGB; one that is damaged, or of grey or of inks, is not, nor are a PNG's gAMA, cHRM and cICP. An EXIF orientation is followed.
- * Channels of 16 bits become 8.
+ * that the result is sRGB; one that is damaged, or of grey or of inks, is not, nor are a PNG's gAMA, cHRM and cICP. An EXIF
+ * orientation is followed. Channels of 16 bits become 8.
  *
  * @param bytes     an encoded image in memory.
  * @param max_side  longest side of the result in pixels: a larger image is made smaller (Lanczos, weighed by alpha), none is made
@@ -1343,7 +1349,8 @@ IMGTASK_API imgtask_status imgtask_bytes_get(const imgtask_bytes *bytes, imgtask
  * @param flags     IMGTASK_FLAG_FLIP_Y, IMGTASK_FLAG_BGRA, IMGTASK_FLAG_PREMULTIPLY, or 0.
  * @param out       receives the pixels, NULL on failure. Free them with imgtask_bytes_free.
  * @param error     receives why, or NULL.
- * @return OK; TOO_LARGE for more pixels than the client's max_image_pixels, before memory is taken for them; BAD_IMAGE for data that is damaged; UNSUPPORTED for another format, another
+ * @return OK; TOO_LARGE for more pixels than the client's max_image_pixels, before memory is taken for them, and for a PNG that
+ *         wants more memory than its size allows; BAD_IMAGE for data that is damaged; UNSUPPORTED for another format, another
  *         flag, and in a build without pixels; RESOURCE without memory; NULL_ARGUMENT; INVALID_ARGUMENT for bytes that are in a
  *         file or are pixels.
  *

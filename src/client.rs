@@ -10,11 +10,11 @@ use crate::api::Api;
 use crate::dialect::{Confidence, Dialect};
 use crate::error::{Error, Result};
 use crate::fleet::{Event, Fleet, Job};
-use crate::image::{NewFile, Sink};
+use crate::image::NewFile;
 use crate::log::{self, LogLevel};
 use crate::options::{self, Options, Setup};
 use crate::pattern::PathPattern;
-use crate::picture::{Picture, PictureInfo, SavedPicture};
+use crate::picture::{Picture, SavedPicture};
 use crate::task::Task;
 use crate::wait::Wait;
 
@@ -195,7 +195,8 @@ impl Client {
 
     /// Takes up what the journal held of this service when the client was created, and gives how many jobs came back. Each is told
     /// by an event of the kind `Resumed`, and goes on to the goal it had, its time limit counted anew; a submit whose answer was
-    /// never written down ends in `SubmitUnknown`. What does not come back was acknowledged, refused, or never sent. A second call
+    /// never written down ends in `SubmitUnknown`. Of its options a job's own `PixelOptions::max_pixels` is not kept: the client's
+    /// limit holds. What does not come back was acknowledged, refused, or never sent. A second call
     /// brings nothing.
     ///
     /// # Errors
@@ -336,7 +337,8 @@ impl Client {
     /// no better link, and what the network answered.
     pub fn download(&self, task: &Task, image_index: usize) -> Result<Picture> {
         let mut data = Vec::new();
-        let info = self.retrieve(task, image_index, &mut data)?;
+        let call = self.api.calls.enter()?;
+        let info = self.api.retrieve(task, image_index, &call.stop, &mut data)?;
         Ok(Picture { data, info })
     }
 
@@ -349,8 +351,10 @@ impl Client {
     /// As [`Client::download`], and `File` when the file cannot be written.
     pub fn download_file(&self, task: &Task, image_index: usize, path: &Path, replace: bool) -> Result<SavedPicture> {
         let about = |error: Error| error.with_task_id(&task.id);
+        // Under way until the file has its name, or is gone.
+        let call = self.api.calls.enter()?;
         let mut file = NewFile::create(path, replace, &self.api.leftovers).map_err(about)?;
-        let info = self.retrieve(task, image_index, &mut file)?;
+        let info = self.api.retrieve(task, image_index, &call.stop, &mut file)?;
         Ok(SavedPicture { path: file.finish().map_err(about)?, info })
     }
 
@@ -375,15 +379,11 @@ impl Client {
     ) -> Result<SavedPicture> {
         let about = |error: Error| error.with_task_id(&task.id);
         let draft = pattern.draft(&task.id, image_index);
+        let call = self.api.calls.enter()?;
         let mut file = NewFile::create(&draft, true, &self.api.leftovers).map_err(about)?;
-        let info = self.retrieve(task, image_index, &mut file)?;
+        let info = self.api.retrieve(task, image_index, &call.stop, &mut file)?;
         file.name(&pattern.fill(&task.id, image_index, &info), replace).map_err(about)?;
         Ok(SavedPicture { path: file.finish().map_err(about)?, info })
-    }
-
-    fn retrieve(&self, task: &Task, index: usize, sink: &mut dyn Sink) -> Result<PictureInfo> {
-        let call = self.api.calls.enter()?;
-        self.api.retrieve(task, index, &call.stop, sink)
     }
 
     /// Tells the log how a call about a task ended.

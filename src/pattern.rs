@@ -19,8 +19,8 @@ const IN_THE_MAKING: &str = "part";
 /// A file's path in which `{id}`, `{index}` and `{ext}` are filled in: the task's id as a safe name, the image's place in the task,
 /// and the extension of the type that the bytes have. A path without any of them is that path.
 ///
-/// An id never adds a folder, never names `.` or `..`, never hides a file and never looks like an option; two ids never share a
-/// name. An image of a task without id is named after its SHA-256.
+/// An id never adds a folder, never names `.`, `..` or a device, never hides a file and never looks like an option; two ids never
+/// share a name. An image of a task without id is named after its SHA-256.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathPattern(PathBuf);
 
@@ -45,6 +45,12 @@ impl PathPattern {
     /// A path that was checked before, and made absolute since.
     pub(crate) fn checked(path: PathBuf) -> PathPattern {
         PathPattern(path)
+    }
+
+    /// Whether `whole`, which is `path` behind the folder of the process, has nothing more to fill in.
+    pub(crate) fn is_as_before(path: &Path, whole: &Path) -> bool {
+        let (path, whole) = (path.to_string_lossy(), whole.to_string_lossy());
+        ["{id}", "{index}", "{ext}"].iter().all(|place| whole.matches(place).count() <= path.matches(place).count())
     }
 
     /// As it was given.
@@ -111,13 +117,27 @@ impl PathPattern {
     }
 }
 
-/// The id as a part of a file's name: never a separator, never `.` or `..`, never hidden, never an option, never too long.
+/// What Windows takes for a device, whatever follows after a dot.
+const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default().to_ascii_lowercase();
+    let numbered =
+        |kind| stem.strip_prefix(kind).is_some_and(|rest| rest.len() == 1 && rest.as_bytes()[0].is_ascii_digit());
+    DEVICES.contains(&stem.as_str()) || numbered("com") || numbered("lpt")
+}
+
+/// The id as a part of a file's name, the same on every system: never a separator, never `.` or `..`, never hidden, never an
+/// option, never a device, never with a dot at its end, never too long.
 fn as_name(id: &str) -> String {
     let mut name: String = utf8_percent_encode(id, NAME).to_string();
-    if name.starts_with('.') {
-        name.replace_range(..1, "%2E");
-    } else if name.starts_with('-') {
-        name.replace_range(..1, "%2D");
+    if name.starts_with(['.', '-']) || is_device(&name) {
+        let escaped = format!("%{:02X}", name.as_bytes()[0]);
+        name.replace_range(..1, &escaped);
+    }
+    if name.ends_with('.') {
+        name.truncate(name.len() - 1);
+        name += "%2E";
     }
     if name.len() > MAX_NAME {
         // Ids that begin alike stay apart (FNV-1a).
@@ -185,11 +205,35 @@ mod tests {
 
     #[test]
     fn an_id_never_leaves_the_folder_hides_a_file_or_looks_like_an_option() {
-        assert_eq!(filled("out/{id}", ".."), "out/%2E.");
+        assert_eq!(filled("out/{id}", ".."), "out/%2E%2E");
         assert_eq!(filled("out/{id}", "../../etc/passwd"), "out/%2E.%2F..%2Fetc%2Fpasswd");
         assert_eq!(filled("out/{id}", "a\\b:c*"), "out/a%5Cb%3Ac%2A");
         assert_eq!(filled("out/{id}", "{index}"), "out/%7Bindex%7D");
         assert_eq!(filled("{id}.{ext}", "-rf"), "%2Drf.png");
+    }
+
+    #[test]
+    fn an_id_is_a_name_on_every_system() {
+        for (id, name) in [
+            ("CON", "%43ON.png"),
+            ("nul", "%6Eul.png"),
+            ("Com1", "%43om1.png"),
+            ("lpt9.a", "%6Cpt9.a.png"),
+            ("cone", "cone.png"),
+            ("com10", "com10.png"),
+            ("a.", "a%2E.png"),
+            ("a ", "a%20.png"),
+            (".", "%2E.png"),
+        ] {
+            assert_eq!(filled("{id}.{ext}", id), name);
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_put_before_a_path_brings_nothing_to_fill_in() {
+        let of = |path: &str, whole: &str| PathPattern::is_as_before(Path::new(path), Path::new(whole));
+        assert!(of("{id}.png", "/home/{id}.png") && of("a.png", "/home/{odd}/a.png"));
+        assert!(!of("{id}.png", "/home/{id}/{id}.png") && !of("a.png", "/home/{index}/a.png"));
     }
 
     #[test]

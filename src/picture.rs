@@ -64,7 +64,8 @@ pub enum PixelFormat {
 pub struct PixelOptions {
     /// Longest side of the result in pixels; a larger image is made smaller, none is made larger. 0: as it is.
     pub max_side: u32,
-    /// Most pixels that an image may have to be decoded. 0: those of the client, else 67,108,864 (8192 x 8192).
+    /// Most pixels that an image may have to be decoded. 0: those of the client, else 67,108,864 (8192 x 8192). A journal does not
+    /// keep it: a job that is resumed has the client's limit.
     pub max_pixels: u64,
     /// Bottom row first.
     pub flip_y: bool,

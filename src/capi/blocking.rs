@@ -175,7 +175,9 @@ pub unsafe extern "C" fn imgtask_client_cancel_task(
 ///         address that is not allowed; BAD_IMAGE; TOO_LARGE; RESOLVE, CONNECT, TLS, IO, PROTOCOL, PROXY; TIMEOUT; SERVER;
 ///         RATE_LIMITED; REJECTED; RESOURCE; CANCELLED; CLOSED; WRONG_PROCESS; BUSY.
 ///
-/// Blocks until the image is here or stall_timeout_ms passed without a byte.
+/// Blocks until the image is here or cannot be had: up to five tries, each ended by stall_timeout_ms without a byte, with pauses of
+/// up to a minute between them. There is no limit to all of it: imgtask_client_interrupt ends it. Calls are not among the four
+/// downloads that jobs have at a time from one host.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn imgtask_client_download(

@@ -97,8 +97,8 @@ pub unsafe extern "C" fn imgtask_bytes_get(bytes: *const imgtask_bytes, inout: *
 }
 
 /// Decodes an image to pixels: PNG, JPEG and WebP; of an animation the first picture. A colour profile of RGB in it is followed, so
-/// that the result is sRGB; one that is damaged, or of grey or of inks, is not, nor are a PNG's gAMA, cHRM and cICP. An EXIF orientation is followed.
-/// Channels of 16 bits become 8.
+/// that the result is sRGB; one that is damaged, or of grey or of inks, is not, nor are a PNG's gAMA, cHRM and cICP. An EXIF
+/// orientation is followed. Channels of 16 bits become 8.
 ///
 /// @param bytes     an encoded image in memory.
 /// @param max_side  longest side of the result in pixels: a larger image is made smaller (Lanczos, weighed by alpha), none is made
@@ -106,7 +106,8 @@ pub unsafe extern "C" fn imgtask_bytes_get(bytes: *const imgtask_bytes, inout: *
 /// @param flags     IMGTASK_FLAG_FLIP_Y, IMGTASK_FLAG_BGRA, IMGTASK_FLAG_PREMULTIPLY, or 0.
 /// @param out       receives the pixels, NULL on failure. Free them with imgtask_bytes_free.
 /// @param error     receives why, or NULL.
-/// @return OK; TOO_LARGE for more pixels than the client's max_image_pixels, before memory is taken for them; BAD_IMAGE for data that is damaged; UNSUPPORTED for another format, another
+/// @return OK; TOO_LARGE for more pixels than the client's max_image_pixels, before memory is taken for them, and for a PNG that
+///         wants more memory than its size allows; BAD_IMAGE for data that is damaged; UNSUPPORTED for another format, another
 ///         flag, and in a build without pixels; RESOURCE without memory; NULL_ARGUMENT; INVALID_ARGUMENT for bytes that are in a
 ///         file or are pixels.
 ///

@@ -96,7 +96,9 @@ pub struct imgtask_client_options {
     pub max_response_bytes: u64,
     /// Longest image that is read, in bytes. Default 67,108,864 (64 MiB).
     pub max_image_bytes: u64,
-    /// Largest image that is decoded, in pixels. Default 67,108,864 (8192 x 8192, 256 MiB of pixels).
+    /// Largest image that is decoded, in pixels. Default 67,108,864 (8192 x 8192, 256 MiB of pixels). While it is decoded, a pixel
+    /// takes 4 bytes, 8 where its channels have 16 bits, and besides as much as its format wants: up to 6 for a progressive JPEG.
+    /// A smaller or turned copy is there beside the whole image for a moment.
     pub max_image_pixels: u64,
     /// 1: links to private addresses are followed although the API itself is public. Default 0. Through a proxy, which
     /// looks names up itself, links are judged by the addresses in them alone.

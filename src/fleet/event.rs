@@ -96,8 +96,8 @@ impl Event {
     pub(super) fn weight(&self) -> usize {
         let body = self.task.as_ref().map_or(0, |task| task.json.as_str().len());
         let image = match &self.image {
-            Some(Delivery::Picture(picture)) => picture.data.len(),
-            Some(Delivery::Pixels(pixels)) => pixels.data.len(),
+            Some(Delivery::Picture(picture)) => picture.data.capacity(),
+            Some(Delivery::Pixels(pixels)) => pixels.data.capacity(),
             _ => 0,
         };
         let known = self.error.as_ref().and_then(Error::task).map_or(0, |task| task.json.as_str().len());

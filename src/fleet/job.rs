@@ -22,7 +22,7 @@ pub enum Goal {
     Finished = 3,
     /// The image's bytes are here.
     Bytes = 4,
-    /// The image's pixels are here, decoded on a thread of ours. Needs the feature `decode`.
+    /// The image's pixels are here, decoded on a thread of the library. UNSUPPORTED in a build without pixels.
     Pixels = 5,
     /// The image is in a file.
     File = 6,

@@ -3,7 +3,7 @@
 //! - [`job`], [`event`]: what a host says and what it is told.
 //! - [`slots`]: the jobs that are not over. [`queue`]: the events that nobody has taken yet. [`lanes`]: downloads that wait.
 //! - [`worker`]: the threads. [`errand`], [`download`]: what they do for one job. [`ending`]: how a job ends.
-//! - [`resume`]: what the journal brings back. [`path`]: where images go.
+//! - [`resume`]: what the journal brings back.
 //!
 //! When to look is decided in `poll`, by the same machine and the same gate that blocking calls use. Locks are taken in this
 //! order: the fleet's state, the pace of the gate; the queue's is innermost, and nothing is taken under it.

@@ -310,7 +310,12 @@ pub(super) fn lasting(path: PathBuf) -> Result<PathBuf> {
     if path.to_str().is_none() {
         return Err(Error::invalid("the journal keeps only paths in UTF-8"));
     }
-    std::path::absolute(&path).map_err(|_| Error::invalid("the path is empty, or the folder of the process is gone"))
+    let whole = std::path::absolute(&path);
+    let whole = whole.map_err(|_| Error::invalid("the path is empty, or the folder of the process is gone"))?;
+    if !PathPattern::is_as_before(&path, &whole) {
+        return Err(Error::invalid("the folder of the process has {id}, {index} or {ext} in its own name"));
+    }
+    Ok(whole)
 }
 
 #[cfg(test)]

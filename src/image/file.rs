@@ -142,15 +142,15 @@ fn failed(what: &str, target: &Path, error: &io::Error) -> Error {
     Error::new(Status::File, format!("cannot {what} {target:?}: {}", words::of_disk(error)))
 }
 
-/// The temporary file was private; the finished one gets the mode that any new file of this process has.
+/// The temporary file was private; the finished one gets the mode that any new file of this process has, where it is known.
 #[cfg(unix)]
 fn set_usual_mode(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    // umask(2) cannot be read without being set for every thread; Linux tells it here, elsewhere take the usual one.
+    // umask(2) cannot be read without being set for every thread. Linux tells it here; where nobody does, the file stays private.
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    let umask = umask.and_then(|digits| u32::from_str_radix(digits.trim(), 8).ok()).unwrap_or(0o022);
-    file.set_permissions(fs::Permissions::from_mode(0o666 & !umask))
+    let umask = umask.and_then(|digits| u32::from_str_radix(digits.trim(), 8).ok());
+    umask.map_or(Ok(()), |umask| file.set_permissions(fs::Permissions::from_mode(0o666 & !umask)))
 }
 
 #[cfg(not(unix))]
@@ -301,7 +301,7 @@ mod tests {
         assert!(fs::symlink_metadata(&link).expect("there").is_file());
     }
 
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     #[test]
     fn a_new_file_has_the_mode_of_any_new_file() {
         use std::os::unix::fs::PermissionsExt as _;

@@ -3,8 +3,10 @@
 import base64
 import contextlib
 import ctypes
+import errno
 import os
 import secrets
+import stat
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Dict, Optional, Type
@@ -80,22 +82,27 @@ class Picture:
     def save(self, path: PathLike) -> Path:
         """Writes the bytes to `path`, which is whole under its name or untouched. Returns the path.
 
-        Raises an `OSError` that names `path` when it cannot be written.
+        A file or link of that name is replaced; what a link names stays. Raises an `OSError` that names `path` when it cannot
+        be written, and for a folder, a device or a pipe.
         """
         target = Path(path)
-        # Made by open and not by tempfile, so that the file has the rights any new file has.
         part = target.with_name(f".imgtask-{secrets.token_hex(8)}.part")
         try:
-            with open(part, "xb") as file:
+            refuse_what_is_no_file(target)
+            # Nobody else reads it before it is whole. It gets the rights that any new file has with its name.
+            created = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+            with open(created, "wb") as file:
                 # Held while it is written: the library removes parts that killed programs left, and this is none.
                 if fcntl is not None:
                     with contextlib.suppress(OSError):
                         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 file.write(self.data)
-                # On the disk before the name is: a machine that loses its power leaves no torn file either.
                 file.flush()
+                make_usual(file.fileno())
+                # On the disk before the name is: a machine that loses its power leaves no torn file either.
                 os.fsync(file.fileno())
             os.replace(part, target)
+            sync_folder(target.parent)
         except BaseException as error:
             with contextlib.suppress(OSError):
                 part.unlink()
@@ -131,6 +138,41 @@ class Picture:
 
     def __deepcopy__(self, memo: Dict[int, Any]) -> "Picture":
         return self
+
+
+def refuse_what_is_no_file(target: Path) -> None:
+    """As the library: a device, a pipe or a folder is never replaced, whatever rights the process has."""
+    try:
+        mode = os.lstat(target).st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+        raise OSError(errno.EINVAL, "a device or pipe, not a file")
+
+
+def make_usual(file: int) -> None:
+    """Gives a private file the mode of any new file, where the system tells it without changing it for every thread."""
+    with contextlib.suppress(OSError), open("/proc/self/status", "rb") as status:
+        for line in status:
+            if line.startswith(b"Umask:"):
+                os.fchmod(file, 0o666 & ~int(line.split()[1], 8))
+
+
+def sync_folder(folder: Path) -> None:
+    """Has the name on the disk, too, where a folder can be synced."""
+    if os.name != "posix":
+        return
+    with contextlib.suppress(PermissionError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
+        finally:
+            os.close(opened)
 
 
 class Data:

@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import os
 import pickle
+import stat
 import struct
+import sys
 import threading
 import time
 import unittest.mock
@@ -129,6 +132,26 @@ class HappyWay(WithSandbox):
             picture.save(self.folder / "nowhere" / "cat.png")
         self.assertEqual(caught.exception.filename, str(self.folder / "nowhere" / "cat.png"))
         self.assertEqual([each.name for each in self.folder.iterdir()], ["cat.png"])
+
+    @unittest.skipUnless(os.name == "posix", "there are no pipes with names")
+    def test_a_saved_picture_replaces_a_link_and_neither_a_pipe_nor_a_folder(self) -> None:
+        client = self.client()
+        picture = client.download(client.wait(client.submit(prompt="a cat", size="64x48"), timeout=20))
+        pipe, folder, link, usual = (self.folder / name for name in ("pipe", "folder", "link", "usual"))
+        os.mkfifo(pipe)
+        folder.mkdir()
+        usual.write_text("precious")
+        link.symlink_to(usual)
+        for target in (pipe, folder):
+            with self.assertRaises(OSError) as caught:
+                picture.save(target)
+            self.assertEqual(caught.exception.filename, str(target))
+        self.assertTrue(stat.S_ISFIFO(os.lstat(pipe).st_mode))
+        picture.save(link)
+        self.assertEqual((usual.read_text(), link.is_symlink(), link.read_bytes()), ("precious", False, picture.data))
+        if sys.platform == "linux":
+            self.assertEqual(os.stat(link).st_mode, os.stat(usual).st_mode)
+        self.assertEqual(sorted(each.name for each in self.folder.iterdir()), ["folder", "link", "pipe", "usual"])
 
     def test_a_notebook_shows_a_png_as_png_and_a_jpeg_as_jpeg(self) -> None:
         client = self.client()
