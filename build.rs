@@ -43,6 +43,7 @@ mod builtin {
         let entries = fs::read_dir(root.join(FOLDER)).unwrap_or_else(|error| panic!("{FOLDER}: {error}"));
         let mut names: Vec<String> = entries
             .map(|entry| entry.expect("a readable entry").path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
             .map(|path| path.file_stem().expect("a file").to_string_lossy().into_owned())
             .collect();
         let rank = |name: &String| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len());

@@ -117,6 +117,10 @@ fn an_editor_and_the_reader_refuse_the_same_documents() {
         (r#"{"name":"x","poll":{"paths":[["/{id}"]]}}"#, "/poll/paths/0"),
         (r#"{"name":"x","dialect":2,"poll":{"paths":["/{id}"]}}"#, "/dialect"),
         (r#"{"name":"x","poll":{"paths":["/{id}"]},"base_url":"example.com"}"#, "/base_url"),
+        (r#"{"name":"x","poll":{"paths":["/{id}"]},"base_url":"https://u:p@h"}"#, "/base_url"),
+        (r#"{"name":"x","poll":{"paths":["/{id}"]},"base_url":"https://h?x=1"}"#, "/base_url"),
+        (r#"{"name":"x","poll":{"paths":["/{id}"],"follow_hosts":"*"}}"#, "/poll/follow_hosts"),
+        (r#"{"name":"x","poll":{"paths":["/{id}"],"follow_hosts":"*x.ai"}}"#, "/poll/follow_hosts"),
         (r#"{"name":"x","poll":{"paths":["/{id}"]},"key_variable":"my key"}"#, "/key_variable"),
         (r#"{"name":"x","poll":{"paths":["/{id}"],"method":"get"}}"#, "/poll/method"),
         (r#"{"name":"x","poll":{"paths":["/{id}"]},"read":{"status":"status"}}"#, "/read/status"),
@@ -259,7 +263,7 @@ fn new_prints_a_commented_document_that_is_right_and_that_editors_take() {
         assert!(document.matches("\"//").count() > 10);
     }
     let key = finish(imgtask(&["dialect", "new", "our-images"])).out;
-    assert!(key.contains("\"OUR_IMAGES_API_KEY\""), "{key}");
+    assert!(key.contains("\"OUR_IMAGES_API_KEY\"") && key.contains("\"title\": \"Our Images\""), "{key}");
     finish(imgtask(&["dialect", "new", "Our Images"])).ends_with(2).says("small letters");
 }
 

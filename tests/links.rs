@@ -220,7 +220,7 @@ fn secure_host(answer: String) -> (u16, tempfile::TempDir, PathBuf) {
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let root = ca.self_signed(&ca_key).expect("a root").pem();
     let key = KeyPair::generate().expect("a key");
-    let leaf = CertificateParams::new(vec!["localhost".to_owned()]).expect("a leaf");
+    let leaf = CertificateParams::new(vec!["localhost".to_owned(), "eu.pictures.example".to_owned()]).expect("a leaf");
     let leaf = leaf.signed_by(&key, &Issuer::from_params(&ca, &ca_key)).expect("signed");
     let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -255,6 +255,28 @@ fn secure_host(answer: String) -> (u16, tempfile::TempDir, PathBuf) {
         }
     });
     (port, folder, ca_file)
+}
+
+/// A proxy whose tunnels all end at one port of this machine, whatever they were asked for.
+fn proxy_to(port: u16) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    // Ends with the test program.
+    thread::spawn(move || {
+        for mut near in listener.incoming().flatten() {
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && near.read(&mut byte).is_ok_and(|read| read == 1) {
+                head.push(byte[0]);
+            }
+            near.write_all(b"HTTP/1.1 200 X\r\n\r\n").expect("told");
+            let mut far = std::net::TcpStream::connect(("127.0.0.1", port)).expect("the host");
+            let (mut from_near, mut to_far) = (near.try_clone().expect("two"), far.try_clone().expect("two"));
+            thread::spawn(move || std::io::copy(&mut from_near, &mut to_far));
+            let _ = std::io::copy(&mut far, &mut near);
+        }
+    });
+    format!("http://{address}")
 }
 
 #[test]
@@ -299,14 +321,23 @@ fn a_relative_link_belongs_to_the_host_that_the_poll_address_was_followed_to() {
     let body = r#"{"id":"t","status":"done","images":[{"url":"/a.png?sig=1"},{"url":"//cdn.example/b.png"}]}"#;
     let length = body.len();
     let (port, _folder, ca_file) = secure_host(format!("HTTP/1.1 200 X\r\nContent-Length: {length}\r\n\r\n{body}"));
-    let dialect = WITH_KEY.replace(r#""paths""#, r#""follow": "/where", "follow_hosts": ["localhost"], "paths""#);
+    let hosts = r#""follow": "/where", "follow_hosts": ["*.pictures.example"], "paths""#;
     let api = Server::start(|_, _| json("{}"));
-    let options =
-        Options { provider: String::new(), dialect_json: Some(dialect), ca_file: Some(ca_file), ..options("", &api) };
+    let options = Options {
+        provider: String::new(),
+        dialect_json: Some(WITH_KEY.replace(r#""paths""#, hosts)),
+        ca_file: Some(ca_file),
+        proxy_url: Some(proxy_to(port)),
+        ..options("", &api)
+    };
     let client = Client::create(&options).expect("a client");
-    let task = client.fetch(&format!("https://localhost:{port}/at?job=7")).expect("followed");
+    let task = client.fetch("https://eu.pictures.example/at?job=7").expect("followed");
     let links: Vec<_> = task.images.iter().map(|image| image.url()).collect();
-    assert_eq!(links, [format!("https://localhost:{port}/a.png?sig=1").as_str(), "https://cdn.example/b.png"]);
+    assert_eq!(links, ["https://eu.pictures.example/a.png?sig=1", "https://cdn.example/b.png"]);
+    for elsewhere in [format!("https://eu.pictures.example:{port}/at"), "http://eu.pictures.example/at".to_owned()] {
+        let error = client.fetch(&elsewhere).expect_err("a port of its own, or no TLS");
+        assert!(error.message().contains("the key goes nowhere else"), "{error}");
+    }
     assert_eq!(api.connections(), 0);
 }
 

@@ -153,10 +153,11 @@ fn unusable(reason: &str) -> Error {
 
 fn allowed_host(dialect: &Dialect, url: &Url) -> bool {
     url.scheme() == Scheme::Https
+        && url.port() == 443
         && dialect.profile().poll.follow_hosts.iter().any(|host| host_matches(host, url.host()))
 }
 
-/// `*.example.com` allows every host below example.com; anything else only itself.
+/// `*.example.com` allows every host below example.com; anything else only itself. The dialect has checked the form.
 fn host_matches(pattern: &str, host: &str) -> bool {
     match pattern.strip_prefix('*') {
         Some(tail) => host.len() > tail.len() && host.ends_with(tail),
@@ -299,5 +300,24 @@ mod tests {
         assert!(!host_matches("*.bfl.example", "bfl.example"));
         assert!(!host_matches("*.bfl.example", "evilbfl.example"));
         assert!(host_matches("h.example", "h.example") && !host_matches("h.example", "x.h.example"));
+    }
+    #[test]
+    fn an_allowed_host_gets_the_key_by_https_on_its_own_port_only() {
+        let dialect =
+            Dialect::parse(r#"{"name":"x","poll":{"paths":["/t/{id}"],"follow_hosts":["h.example","*.bfl.example"]}}"#);
+        let (base, dialect) = (base("https://api.example"), dialect.expect("a dialect"));
+        for good in ["https://h.example/t/a", "https://h.example:443/t/a", "https://EU.bfl.example/t/a"] {
+            assert!(base.target(&dialect, good).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://h.example/t/a",
+            "http://h.example:443/t/a",
+            "https://h.example:8443/t/a",
+            "https://bfl.example/t/a",
+            "https://evilbfl.example/t/a",
+            "https://eu.bfl.example.evil/t/a",
+        ] {
+            assert!(base.target(&dialect, bad).is_err(), "{bad}");
+        }
     }
 }

@@ -50,6 +50,11 @@ impl Faults {
         self.add(pointer.to_owned(), message.to_owned());
     }
 
+    /// Whether something is wrong at a place or below.
+    pub(super) fn are_below(&self, pointer: &str) -> bool {
+        self.0.borrow().iter().any(|fault| fault.pointer.starts_with(pointer))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
     }
@@ -80,21 +85,20 @@ pub(crate) fn error(document: &str, faults: &[Fault]) -> Error {
     Error::invalid(message)
 }
 
-/// Reads a document. `None`: something is wrong with it.
+/// Reads a document as far as it can be read. `None`: it cannot.
 pub(super) fn read<T: Member>(json: &str, faults: &Faults) -> Option<T> {
     if json.len() > MAX_DOCUMENT {
         faults.wrong("", "the document is longer than 1 MiB");
         return None;
     }
     let value = tree::read(json.strip_prefix('\u{feff}').unwrap_or(json), faults)?;
-    let read = T::read(Node { value: &value, place: Place::Document, faults: Some(faults) });
-    faults.is_empty().then_some(read)
+    Some(T::read(Node { value: &value, place: Place::Document, faults: Some(faults) }))
 }
 
 /// What can be read from a place in a document.
 pub(super) trait Member: Sized {
     /// What stands there; anything at all where it is wrong, which is among the faults then: the reading goes on, to find
-    /// the other faults, and nobody sees what it yields.
+    /// the other faults, and only [`Profile::check`](super::profile::Profile) sees what it yields.
     fn read(node: Node<'_>) -> Self;
 }
 
@@ -333,12 +337,12 @@ impl<K: Key, T: Member> Member for Table<K, T> {
 /// A member is named as its field, or as the text behind `as`; what stands behind `=` is its default.
 macro_rules! schema {
     ($(#[doc = $doc:literal])* $name:ident {
-        $($(#[doc = $member_doc:literal])* $field:ident $(as $member:literal)?: $type:ty $(= $default:expr)?,)*
+        $($(#[doc = $member_doc:literal])* $(#[allow($lint:ident)])? $field:ident $(as $member:literal)?: $type:ty $(= $default:expr)?,)*
     }) => {
         $(#[doc = $doc])*
         #[derive(Debug, Clone)]
         pub(crate) struct $name {
-            $($(#[doc = $member_doc])* pub(crate) $field: $type,)*
+            $($(#[doc = $member_doc])* $(#[allow($lint)])? pub(crate) $field: $type,)*
         }
 
         impl $crate::dialect::document::Member for $name {

@@ -3,12 +3,14 @@
 //! A dialect is one JSON document (`profile.rs` is its schema), compiled once; no I/O, no clock.
 
 mod builtin;
+mod check;
 #[cfg(any(test, feature = "dialect-tools"))]
 mod describe;
 mod document;
 mod images;
 #[cfg(any(test, fuzzing))]
 mod invariants;
+mod number;
 mod plan;
 mod pointer;
 mod profile;
@@ -18,6 +20,7 @@ mod refusal;
 mod request;
 #[cfg(test)]
 mod tests;
+mod text;
 #[cfg(any(test, feature = "dialect-tools"))]
 pub mod tools;
 #[cfg(any(test, feature = "dialect-tools"))]

@@ -4,31 +4,32 @@
 //! entry alone. Pointers are JSON Pointers in which `*` steps into every item or member; of a list of pointers the first
 //! that yields something wins, never the union. A member whose name begins with `//` is a comment.
 
-// Members that nothing reads yet are checked all the same: a document that is accepted today is not refused tomorrow.
-#![allow(dead_code)]
-
 use serde_json::{Map, Value};
 
-#[cfg(any(test, feature = "dialect-tools"))]
-use super::describe::{Described, DescribedKey, Shape};
-use super::document::{self, Fault, Faults, Key, Node, Table, choices, schema};
+use super::document::{self, Fault, Faults, Node, Table, choices, schema};
+use super::number::{HttpStatus, Positive, Scale, Version};
 use super::pointer::{Pointer, Pointers};
+use super::text::{BaseUrl, HeaderName, HeaderValue, Headers, Host, KeyVariable, Name, Path};
 use crate::task::{FailureAction, State};
 
 schema! {
     /// One service, described.
     Profile {
         /// Where the JSON Schema of this format is, for editors; not read.
+        #[allow(dead_code)] // Told by the tools alone.
         schema as "$schema": String = String::new(),
         /// Version of the format.
+        #[allow(dead_code)] // Told by the tools alone.
         version as "dialect": Version = Version,
         /// What to pass as `provider`: small letters, digits and dashes.
         name: Name,
         /// The service's name for people. Default: `name`.
         title: String = String::new(),
         /// Where the facts are from.
+        #[allow(dead_code)] // Told by the tools alone.
         sources: Vec<String> = vec![],
         /// What no source confirms, and what a user has to know. Not read.
+        #[allow(dead_code)] // Told by the tools alone.
         notes: Vec<String> = vec![],
         /// `documented`: the service's own pages say what is said here; `inferred`: put together from clients and examples.
         confidence: Confidence = Confidence::Inferred,
@@ -38,7 +39,7 @@ schema! {
         key_variable: KeyVariable = KeyVariable(String::new()),
         /// How the key is sent.
         auth: Auth = document::absent(),
-        /// Sent with every API call.
+        /// Sent with every API call; none that the library sets itself.
         headers: Headers = Headers::EMPTY,
         /// How a task is submitted. Absent: it cannot be.
         submit: Option<Submit> = None,
@@ -77,16 +78,14 @@ schema! {
         path: Path,
         /// Query members, added where the caller's JSON has no member of that name.
         query: Table<String, String> = Table::EMPTY,
-        /// Sent with the submit only.
+        /// Sent with the submit only; none of `headers`.
         headers: Headers = Headers::EMPTY,
-        /// Members added to the caller's JSON where it lacks them.
+        /// Members added to the caller's JSON where it lacks them; one of `path` goes there.
         body_defaults: Map<String, Value> = Map::new(),
         /// Members of the caller's JSON that mean: add nothing, the caller chose.
         unless: Vec<String> = vec![],
         /// Longest time for the answer, milliseconds. A synchronous create answers when the image is done.
         timeout_ms: Positive = Positive(600_000),
-        /// Header that makes a repeated submit harmless, where the service has one.
-        idempotency_header: Option<HeaderName> = None,
     }
 }
 
@@ -100,12 +99,12 @@ schema! {
         paths: Vec<Path>,
         /// Query members; `{id}` in a value is the task's id.
         query: Table<String, String> = Table::EMPTY,
-        /// A JSON body; `{id}` in its texts is the task's id.
+        /// A JSON body, not with GET; `{id}` in its texts is the task's id.
         body: Option<Value> = None,
         /// Where an answer names the address to look at from now on.
         follow: Pointers = Pointer::list(&["/poll_url"]),
-        /// Hosts besides the API's own that such an address may be on.
-        follow_hosts: Vec<String> = vec![],
+        /// Hosts besides the API's own that such an address may be on, with https on its own port: the key goes there.
+        follow_hosts: Vec<Host> = vec![],
     }
 }
 
@@ -367,257 +366,16 @@ choices! {
     "check_account" => Action(FailureAction::CheckAccount),
 }
 
-/// Declares a text with a form: its name in the JSON Schema, the pattern that editors check, and the check.
-macro_rules! checked_text {
-    ($(#[doc = $doc:literal])* $name:ident, $shared:literal, $pattern:literal, $check:expr) => {
-        $(#[doc = $doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-        pub(crate) struct $name(String);
-
-        impl std::ops::Deref for $name {
-            type Target = str;
-            fn deref(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl Key for $name {
-            fn of(text: &str) -> Result<$name, &'static str> {
-                let check: fn(&str) -> Result<(), &'static str> = $check;
-                check(text).map(|()| $name(text.to_owned()))
-            }
-        }
-
-        impl document::Member for $name {
-            fn read(node: Node<'_>) -> $name {
-                let text = node.text();
-                match text.map(<$name>::of) {
-                    Some(Ok(text)) => return text,
-                    Some(Err(what)) => node.wrong(what),
-                    None => {}
-                }
-                $name(String::new())
-            }
-        }
-
-        #[cfg(any(test, feature = "dialect-tools"))]
-        impl Described for $name {
-            fn shape(shared: &mut Map<String, Value>) -> Shape {
-                Shape::text(shared, $shared, concat!($($doc),*), $pattern)
-            }
-
-            fn json(&self) -> Value {
-                Value::from(&*self.0)
-            }
-        }
-
-        #[cfg(any(test, feature = "dialect-tools"))]
-        impl DescribedKey for $name {
-            const PATTERN: Option<&'static str> = Some($pattern);
-
-            fn name(&self) -> String {
-                self.0.clone()
-            }
-        }
-    };
-}
-
-checked_text!(
-    /// The name of a dialect: 1 to 64 small letters, digits and dashes.
-    Name,
-    "name",
-    "^[a-z0-9][a-z0-9-]{0,63}$",
-    |text| {
-        let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        let whole = (1..=64).contains(&text.len()) && text.bytes().all(fits) && !text.starts_with('-');
-        if whole { Ok(()) } else { Err("must be 1 to 64 small letters, digits and dashes") }
-    }
-);
-
-checked_text!(
-    /// A path on the API's origin, with a query if the service wants one: `/v1/tasks/{id}`.
-    Path,
-    "path",
-    r"^/([!$-.0-;=?-\[\]-_a-~][!$-;=?-\[\]-_a-~]*)?$",
-    |text| {
-        if !text.starts_with('/') || text.starts_with("//") {
-            return Err("must start with one /");
-        }
-        let fits = |b: u8| b.is_ascii_graphic() && !matches!(b, b'#' | b'\\' | b'"' | b'<' | b'>' | b'`');
-        if text.bytes().all(fits) { Ok(()) } else { Err("must be printable ASCII without spaces and fragment") }
-    }
-);
-
-checked_text!(
-    /// An address that begins with `https://` or `http://`.
-    BaseUrl,
-    "base_url",
-    "^https?://",
-    |text| {
-        let is_http = text.starts_with("https://") || text.starts_with("http://");
-        if is_http { Ok(()) } else { Err("must start with https:// or http://") }
-    }
-);
-
-checked_text!(
-    /// The name of an environment variable: capital letters, digits and _.
-    KeyVariable,
-    "variable",
-    "^[A-Z0-9_]*$",
-    |text| {
-        let fits = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-        if text.bytes().all(fits) { Ok(()) } else { Err("must be capital letters, digits and _") }
-    }
-);
-
-checked_text!(
-    /// A header's name.
-    HeaderName,
-    "header_name",
-    "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
-    |text| {
-        let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-        if text.is_empty() || !text.bytes().all(token) { Err("must be a header name") } else { Ok(()) }
-    }
-);
-
-checked_text!(
-    /// A header's value, or a part of one: printable ASCII on one line.
-    HeaderValue,
-    "header_value",
-    "^[ -~]*$",
-    |text| {
-        let visible = |b: u8| b == b' ' || b.is_ascii_graphic();
-        if text.bytes().all(visible) { Ok(()) } else { Err("must be printable ASCII on one line") }
-    }
-);
-
-/// Headers that a dialect sends as they are.
-pub(crate) type Headers = Table<HeaderName, HeaderValue>;
-
-/// The version of the schema.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Version;
-
-impl document::Member for Version {
-    fn read(node: Node<'_>) -> Version {
-        if node.value != 1 {
-            node.wrong("this library reads version 1");
-        }
-        Version
-    }
-}
-
-/// A number that is not 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Positive(pub(crate) u32);
-
-impl document::Member for Positive {
-    fn read(node: Node<'_>) -> Positive {
-        if node.value == 0 {
-            node.wrong("must not be 0");
-        }
-        Positive(document::Member::read(node))
-    }
-}
-
-/// What 100 % is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Scale(pub(crate) f64);
-
-impl document::Member for Scale {
-    fn read(node: Node<'_>) -> Scale {
-        let scale = node.value.as_f64().unwrap_or(0.0);
-        if scale <= 0.0 {
-            node.wrong("must be a number more than 0");
-        }
-        Scale(scale)
-    }
-}
-
-/// A three-digit HTTP status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct HttpStatus(pub(crate) u16);
-
-impl Key for HttpStatus {
-    fn of(name: &str) -> Result<HttpStatus, &'static str> {
-        let three_digits = name.len() == 3 && name.bytes().all(|b| b.is_ascii_digit());
-        let status = name.parse().ok().filter(|status| three_digits && (100..600).contains(status));
-        status.map(HttpStatus).ok_or("must be an HTTP status, 100 to 599")
-    }
-}
-
-/// The names in the braces of a submit's path; `None` where a brace stands alone or holds no name.
-pub(super) fn slots(path: &str) -> Option<Vec<&str>> {
-    let mut names = Vec::new();
-    let mut rest = path;
-    while let Some((before, from)) = rest.split_once('{') {
-        let (name, after) = from.split_once('}')?;
-        let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        if !is_name || before.contains('}') {
-            return None;
-        }
-        names.push(name);
-        rest = after;
-    }
-    if rest.contains('}') { None } else { Some(names) }
-}
-
-#[cfg(any(test, feature = "dialect-tools"))]
-mod described {
-    use serde_json::json;
-
-    use super::*;
-
-    impl Described for Version {
-        fn shape(_: &mut Map<String, Value>) -> Shape {
-            Shape::Plain(json!({ "const": 1 }))
-        }
-
-        fn json(&self) -> Value {
-            json!(1)
-        }
-    }
-
-    impl Described for Positive {
-        fn shape(_: &mut Map<String, Value>) -> Shape {
-            Shape::Plain(json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }))
-        }
-
-        fn json(&self) -> Value {
-            json!(self.0)
-        }
-    }
-
-    impl Described for Scale {
-        fn shape(_: &mut Map<String, Value>) -> Shape {
-            Shape::Plain(json!({ "type": "number", "exclusiveMinimum": 0 }))
-        }
-
-        fn json(&self) -> Value {
-            // Whole where it is: 100, not 100.0.
-            if self.0.fract() == 0.0 && self.0 < 1e15 { json!(self.0 as u64) } else { json!(self.0) }
-        }
-    }
-
-    impl DescribedKey for HttpStatus {
-        const PATTERN: Option<&'static str> = Some("^[1-5][0-9][0-9]$");
-
-        fn name(&self) -> String {
-            self.0.to_string()
-        }
-    }
-}
-
 impl Profile {
     /// Reads a document.
     pub(super) fn parse(json: &str) -> Result<Profile, Vec<Fault>> {
         let faults = Faults::default();
-        let profile: Option<Profile> = document::read(json, &faults);
-        if let Some(profile) = &profile {
-            profile.check(&faults);
+        let Some(mut profile) = document::read::<Profile>(json, &faults) else { return Err(faults.into_list()) };
+        profile.poll.body.take_if(|body| body.is_null());
+        profile.check(&faults);
+        if !faults.is_empty() {
+            return Err(faults.into_list());
         }
-        let Some(mut profile) = profile.filter(|_| faults.is_empty()) else { return Err(faults.into_list()) };
         if profile.key_variable.is_empty() {
             let name = profile.name.to_ascii_uppercase().replace('-', "_");
             profile.key_variable = KeyVariable(format!("{name}_API_KEY"));
@@ -626,52 +384,5 @@ impl Profile {
             profile.title = profile.name.to_string();
         }
         Ok(profile)
-    }
-
-    /// What no member can say of itself.
-    fn check(&self, faults: &Faults) {
-        let poll = &self.poll;
-        let id_elsewhere = poll.query.iter().any(|(_, value)| value.contains("{id}"))
-            || poll.body.as_ref().is_some_and(|body| body.to_string().contains("{id}"));
-        if poll.paths.is_empty() {
-            faults.wrong("/poll/paths", "must not be empty");
-        }
-        for (index, path) in poll.paths.iter().enumerate() {
-            let what = match path.matches("{id}").count() {
-                0 if !id_elsewhere => "must contain {id}",
-                0 | 1 => continue,
-                _ => "must contain {id} once",
-            };
-            faults.wrong(&format!("/poll/paths/{index}"), what);
-        }
-        let ways = [
-            ("/cancel/path", self.cancel.as_ref().map(|cancel| &cancel.path)),
-            ("/content/path", self.content.as_ref().map(|content| &content.path)),
-        ];
-        for (pointer, path) in ways {
-            if path.is_some_and(|path| !path.contains("{id}")) {
-                faults.wrong(pointer, "must contain {id}");
-            }
-        }
-        if self.submit.as_ref().is_some_and(|submit| slots(&submit.path).is_none()) {
-            faults.wrong("/submit/path", "{ and } must enclose the name of a member");
-        }
-        let intervals = &self.timing.intervals_ms;
-        let rise = intervals.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        if intervals.first().is_none_or(|first| first.0 != 0) || !rise {
-            faults.wrong("/timing/intervals_ms", "ages must rise from 0");
-        }
-        if intervals.iter().any(|(_, interval)| *interval == 0) {
-            faults.wrong("/timing/intervals_ms", "an interval must not be 0");
-        }
-        let submit = self.submit.as_ref().map(|submit| ("/submit/headers", &submit.headers));
-        for (place, headers) in [("/headers", &self.headers)].into_iter().chain(submit) {
-            let ours = ["host", "content-length", "transfer-encoding", "connection", &*self.auth.header];
-            for (name, _) in headers.iter() {
-                if ours.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-                    faults.wrong(&format!("{place}/{}", &**name), "this header is set by the library");
-                }
-            }
-        }
     }
 }

@@ -146,14 +146,18 @@ impl RefusalPlan {
             let slot_of = |way: &Vec<Step>| {
                 let many = way.contains(&Step::Any);
                 builder.add(way, if many { Mark::FirstSlot(count) } else { Mark::Slot(count) });
-                count += 1;
-                count - 1
+                let slot = count;
+                count = count.saturating_add(1);
+                slot
             };
             let slots = ways.iter().map(slot_of).collect();
             #[cfg(any(test, feature = "dialect-tools"))]
             all_ways.extend(ways);
             slots
         });
+        if count == u16::MAX {
+            return None;
+        }
         Some(RefusalPlan {
             trie: builder.build()?,
             slots,

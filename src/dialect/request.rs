@@ -8,7 +8,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::Dialect;
-use super::profile::{Headers, Verb, slots};
+use super::check::slots;
+use super::profile::Verb;
+use super::text::Headers;
 use crate::error::{Error, Result, Status};
 
 /// A request, but for the host and the key.
@@ -65,13 +67,14 @@ impl Dialect {
             rest
         };
         for (name, value) in &submit.body_defaults {
-            if lacks(name) {
+            if lacks(name) && !slots.contains(&name.as_str()) {
                 body.add(name, &value.to_string());
             }
         }
         let mut path = submit.path.to_string();
         for slot in slots {
-            path = filled(&path, slot, &in_address(&given, slot)?);
+            let default = submit.body_defaults.get(slot).filter(|_| lacks(slot)).map(Value::to_string);
+            path = filled(&path, slot, &in_address(&given, slot, default.as_deref())?);
         }
         for (name, value) in submit.query.iter() {
             if lacks(name) {
@@ -259,11 +262,11 @@ fn fill(value: &Value, id: &str) -> Value {
     }
 }
 
-/// A member of the caller's JSON as one or more segments of an address.
-fn in_address(given: &[(String, &RawValue)], name: &str) -> Result<String> {
+/// A member of the caller's JSON, or its default, as one or more segments of an address.
+fn in_address(given: &[(String, &RawValue)], name: &str, default: Option<&str>) -> Result<String> {
     let wrong = |what: &str| Error::invalid(format!("request: the member {name:?} {what}"));
     let value = given.iter().rfind(|(known, _)| known == name).map(|(_, value)| value.get());
-    let value = value.ok_or_else(|| wrong("is missing: it is part of the address"))?;
+    let value = value.or(default).ok_or_else(|| wrong("is missing: it is part of the address"))?;
     let text: String = serde_json::from_str(value).map_err(|_| wrong("must be a text: it is part of the address"))?;
     let mut address = String::new();
     for segment in text.split('/') {

@@ -113,8 +113,10 @@ impl Draft {
     pub fn notes(&self) -> Vec<&'static str> {
         let profile = &self.0.profile;
         let documented = profile.confidence == super::Confidence::Documented;
+        let plain_http = profile.base_url.as_ref().is_some_and(|url| url.starts_with("http://"));
         let notes = [
             (profile.base_url.is_none(), "no base_url: whoever uses it has to give the address of the API"),
+            (plain_http, "base_url is plain http: a client takes it on this machine only, or with allow_plain_http"),
             (profile.submit.is_none(), "no submit: tasks can be looked at, not submitted"),
             (profile.read.images.items.is_empty(), "no read.images.items: a task that succeeded has no images"),
             (documented && profile.sources.is_empty(), "documented, but sources does not say where"),

@@ -62,6 +62,35 @@ fn a_document_error_names_the_pointer_and_what_would_be_right() {
         (whole(r#","headers":{"a b":"c"}"#), "/headers/a b: must be a header name"),
         (whole(r#","headers":{"a":"b\r\nc: d"}"#), "/headers/a: must be printable ASCII on one line"),
         (whole(r#","headers":{"authorization":"x"}"#), "/headers/authorization: this header is set by the library"),
+        (
+            poll(r#"{"paths":["/{task_id}/{id}"]}"#),
+            "/poll/paths/0: {task_id} is filled by nobody: only {id} is known here",
+        ),
+        (
+            poll(r#"{"paths":["/x"],"query":{"a":"{id}","b":"{ID}"}}"#),
+            "/poll/query/b: {ID} is filled by nobody: only {id} is known here",
+        ),
+        (
+            poll(r#"{"paths":["/x"],"method":"POST","body":{"a/b":["{id}","{name}"]}}"#),
+            "/poll/body/a~1b/1: {name} is filled by nobody: only {id} is known here",
+        ),
+        (poll(r#"{"paths":["/x"],"method":"POST","body":{"{id}":1}}"#), "/poll/paths/0: must contain {id}"),
+        (poll(r#"{"paths":["/{id}"],"body":{}}"#), "/poll/body: a GET has no body: give the method"),
+        (
+            whole(r#","cancel":{"path":"/{id}/{a}"},"content":{"path":"/{b}/{id}"}"#),
+            "/cancel/path: {a} is filled by nobody: only {id} is known here; \
+             /content/path: {b} is filled by nobody: only {id} is known here",
+        ),
+        (whole(r#","headers":{"X-A":"1","x-a":"2"}"#), "/headers/x-a: this header is given twice"),
+        (
+            whole(r#","headers":{"X-A":"1"},"submit":{"path":"/","headers":{"x-a":"2","X-B":"3"}}"#),
+            "/submit/headers/x-a: this header is given twice",
+        ),
+        (whole(r#","auth":{"header":"Host"}"#), "/auth/header: this header is set by the library"),
+        (
+            whole(r#","auth":{"header":"X-Key"},"headers":{"x-key":"x"}"#),
+            "/headers/x-key: this header is set by the library",
+        ),
         (whole(r#","base_url":"example.com""#), "/base_url: must start with https:// or http://"),
         (whole(r#","key_variable":"my key""#), "/key_variable: must be capital letters, digits and _"),
         (whole(r#","cancel":{"path":"/x"}"#), "/cancel/path: must contain {id}"),
@@ -114,7 +143,7 @@ fn every_fault_of_a_document_is_told_and_of_very_many_the_first() {
 #[test]
 fn a_member_whose_name_begins_with_two_slashes_is_a_comment_wherever_the_schema_names_members() {
     let commented = dialect(
-        r#"{"//":"a","// more":["b"],"//":"c","name":"x","poll":{"//":1,"paths":["/{id}"],"body":{"//":"sent"}},
+        r#"{"//":"a","// more":["b"],"//":"c","name":"x","poll":{"//":1,"paths":["/{id}"],"method":"POST","body":{"//":"sent"}},
             "read":{"words":{"//":"from its page","brewing":"running"}},"headers":{"//":"none"},
             "submit":{"path":"/s","body_defaults":{"//":"sent"}}}"#,
     );
@@ -190,4 +219,132 @@ fn an_editor_may_name_the_schema() {
     dialect(
         r#"{"$schema":"https://example.org/dialect.schema.json","dialect":1,"name":"x","poll":{"paths":["/{id}"]}}"#,
     );
+}
+
+#[test]
+fn a_header_that_every_request_has_or_that_frames_it_is_refused_before_a_request_fails() {
+    for name in [
+        "Host",
+        "Content-Length",
+        "Transfer-Encoding",
+        "TE",
+        "Trailer",
+        "Expect",
+        "Connection",
+        "Upgrade",
+        "Accept-Encoding",
+        "User-Agent",
+        "Content-Type",
+        "Accept",
+        "Cache-Control",
+        "Authorization",
+    ] {
+        let rest = format!(r#""headers":{{"{name}":"x"}}"#);
+        for (place, members) in [("", rest.clone()), ("/submit", format!(r#""submit":{{"path":"/",{rest}}}"#))] {
+            let document = format!(r#"{{"name":"x","poll":{{"paths":["/{{id}}"]}},{members}}}"#);
+            let error = Dialect::parse(&document).expect_err(&document);
+            let message = format!("dialect: {place}/headers/{name}: this header is set by the library");
+            assert_eq!(error.message(), message);
+        }
+    }
+}
+
+#[test]
+fn a_base_url_is_a_host_with_or_without_a_port_and_a_path() {
+    let document = |url: &str| format!(r#"{{"name":"x","base_url":"{url}","poll":{{"paths":["/{{id}}"]}}}}"#);
+    for bad in [
+        "https://",
+        "https:///v1",
+        "https://u:p@h",
+        "https://h?x=1",
+        "https://h/v1?x=1",
+        "https://h/v1#x",
+        "https://h ost",
+        "https://h..i",
+        "https://h:",
+        "https://h:0",
+        "https://h:65536",
+        "https://h:+1",
+        "https://[::1",
+        "https://[h]",
+    ] {
+        let error = Dialect::parse(&document(bad)).expect_err(bad);
+        assert_eq!(
+            error.message(),
+            "dialect: /base_url: must be https:// or http://, a host, and perhaps a port and a path"
+        );
+    }
+    for good in ["https://h", "https://H.example/", "https://h:8443/v1/", "http://127.0.0.1:80", "http://[::1]:8080/v1"]
+    {
+        dialect(&document(good));
+    }
+}
+
+#[test]
+fn a_host_that_the_key_may_go_to_is_named_whole() {
+    let document =
+        |host: &str| format!(r#"{{"name":"x","poll":{{"paths":["/{{id}}"],"follow_hosts":["a.example","{host}"]}}}}"#);
+    for bad in [
+        "",
+        "*",
+        "*.",
+        "*.ai",
+        "*bfl.ai",
+        "*.*.bfl.ai",
+        "a.*.ai",
+        "API.x.com",
+        "https://x.com",
+        "x.com:443",
+        "x.com/",
+        "x..com",
+        ".x.com",
+        "x.com.",
+        "localhost",
+    ] {
+        let error = Dialect::parse(&document(bad)).expect_err(bad);
+        let message = "must be a host in small letters: api.example.com, or *.example.com";
+        assert_eq!(error.message(), format!("dialect: /poll/follow_hosts/1: {message}"), "{bad}");
+    }
+    for good in ["api.x.com", "*.bfl.ai", "eu-1.bfl.ai"] {
+        dialect(&document(good));
+    }
+}
+
+#[test]
+fn what_members_lack_together_is_told_beside_what_is_wrong_with_one() {
+    let error = Dialect::parse(
+        r#"{"poll":{"paths":["x","/y",3],"method":"get","body":{}},"cancel":{"path":"z"},"headers":{"Host":"h"},
+            "timing":{"first_look_ms":"1s","intervals_ms":[["a",0]]}}"#,
+    );
+    assert_eq!(
+        error.expect_err("faults of both kinds").message(),
+        "dialect: name is missing; /poll/method: must be one of GET, POST, PUT, DELETE; /poll/paths/0: must start with one /; \
+         /poll/paths/2: must be a string; /cancel/path: must start with one /; \
+         /timing/first_look_ms: must be a whole number, 0 to 4294967295; \
+         /timing/intervals_ms/0/0: must be a whole number, 0 to 4294967295; /poll/paths/0: must contain {id}; and more"
+    );
+    let error = Dialect::parse(r#"{"name":"x","poll":{"paths":["x"]},"headers":{"Host":"h"}}"#).expect_err("three");
+    assert_eq!(
+        error.message(),
+        "dialect: /poll/paths/0: must start with one /; /poll/paths/0: must contain {id}; \
+         /headers/Host: this header is set by the library"
+    );
+}
+
+#[test]
+fn a_version_is_a_number_however_it_is_written_and_a_body_of_null_is_none() {
+    let one = dialect(r#"{"name":"x","dialect":1.0,"poll":{"paths":["/{id}"],"body":null}}"#);
+    assert_eq!(one.look(0, "a").body, None);
+}
+
+#[test]
+fn very_many_pointers_of_a_refusal_are_refused() {
+    for count in [65_500, 65_520, 65_530] {
+        let list = vec![r#""/a""#; count].join(",");
+        let document =
+            format!(r#"{{"name":"x","poll":{{"paths":["/{{id}}"]}},"read":{{"error":{{"message":[{list}]}}}}}}"#);
+        let result = Dialect::parse(&document).map(drop).map_err(|error| error.message().to_owned());
+        let refused = Err("dialect: /read: too many pointers, or * on too many levels".to_owned());
+        assert_eq!(result, if count == 65_500 { Ok(()) } else { refused }, "{count}");
+    }
 }

@@ -92,6 +92,17 @@ fn what_is_part_of_the_address_is_taken_out_of_the_request() {
 }
 
 #[test]
+fn the_default_of_what_is_part_of_the_address_goes_there() {
+    let dialect = dialect(
+        r#"{"name":"x","poll":{"paths":["/{id}"]},"submit":{"path":"/v1/{model}","body_defaults":{"model":"flux","b":1}}}"#,
+    );
+    for (request, path) in [("{}", "/v1/flux"), (r#"{"model":"own"}"#, "/v1/own")] {
+        let outgoing = dialect.submit(request).expect(request);
+        assert_eq!((&*outgoing.path, body(&outgoing)), (path, r#"{"b":1}"#), "{request}");
+    }
+}
+
+#[test]
 fn a_dialect_without_submit_says_so() {
     let error = reads("{}").submit("{}").expect_err("no submit");
     assert_eq!((error.status(), error.message()), (Status::Unsupported, "test: this dialect has no submit"));
