@@ -136,6 +136,55 @@ fn a_result_that_the_key_does_not_open_is_an_error_and_says_nothing_of_the_task(
 }
 
 #[test]
+fn a_result_that_the_way_to_it_refused_is_an_error_and_says_nothing_of_the_task() {
+    for http_status in [406, 407, 409, 413, 415, 421, 426, 431, 451] {
+        let server = queue(move |_| Answer::Json(http_status, r#"{"detail":"no"}"#.into()));
+        let client = client("fal", &server);
+        let accepted = client.submit(REQUEST).expect("accepted");
+        let error = client.wait(&accepted.poll_ref, None).expect_err("refused");
+        assert_eq!((error.status(), error.http_status()), (Status::Rejected, http_status), "{error}");
+        assert_eq!(error.task_id(), ID);
+    }
+}
+
+/// A service whose looks give statuses meanings of their own.
+const OWN_MEANINGS: &str = r#"{
+    "dialect": 1, "name": "own", "title": "Own", "key_variable": "OWN_API_KEY",
+    "submit": {"path": "/make"}, "poll": {"paths": ["/look/{id}"]}, "cancel": {"path": "/cancel/{id}"},
+    "http": {"400": "retry", "403": "ok", "404": "retry", "503": "stop"},
+    "read": {"failed_if": "/errors", "result_get": "/more"}
+}"#;
+
+#[test]
+fn own_meanings_of_http_statuses_are_for_looks_and_for_nothing_else() {
+    let refusing = |http_status: u16| {
+        let server = Server::start(move |asked, _| match asked.path.as_str() {
+            "/look/done" => json(r#"{"id":"done","status":"done","more":"/more"}"#),
+            _ => Answer::Json(http_status, r#"{"id":"t","errors":["no"],"code":"no"}"#.into()),
+        });
+        let dialect_json = Some(OWN_MEANINGS.into());
+        let options = Options { provider: String::new(), dialect_json, ..options("", &server) };
+        (Client::create(&options).expect("a client"), server)
+    };
+    for (http_status, submit, cancel, result) in [
+        (400, Status::Rejected, Status::Rejected, None),
+        (403, Status::Unauthorized, Status::Unauthorized, Some(Status::Unauthorized)),
+        (404, Status::Rejected, Status::NotFound, Some(Status::NotFound)),
+        (503, Status::Server, Status::Server, Some(Status::Server)),
+    ] {
+        let (client, _server) = refusing(http_status);
+        let error = client.submit("{}").expect_err("refused");
+        assert_eq!((error.status(), error.http_status()), (submit, http_status), "{error}");
+        assert!(!error.message().contains("not known"), "{error}");
+        assert_eq!(client.cancel_task("t").expect_err("refused").status(), cancel, "{http_status}");
+        let done = client.fetch("done").map(|task| task.state).map_err(|error| error.status());
+        assert_eq!(done, result.map_or(Ok(State::Failed), Err), "{http_status}");
+    }
+    assert_eq!(refusing(404).0.fetch("t").expect_err("a look").status(), Status::Server);
+    assert_eq!(refusing(403).0.fetch("t").expect("a look").state, State::Failed);
+}
+
+#[test]
 fn the_key_does_not_follow_a_result_to_another_origin() {
     let stranger = Server::start(|_, _| json("{}"));
     for elsewhere in [format!("{}/r", stranger.url()), "//127.0.0.1:1/r".into(), "/a/../r".into(), "ftp://h/r".into()] {
@@ -228,4 +277,18 @@ fn a_cancel_that_is_answered_without_a_word_was_accepted() {
     });
     let task = client("runway", &server).cancel_task("abc").expect("accepted");
     assert_eq!((task.id.as_str(), task.poll_ref.as_str(), task.state), ("abc", "abc", State::Unknown));
+}
+
+#[test]
+fn an_id_that_leads_out_of_the_content_path_has_no_content() {
+    const CONTENT: &str =
+        r#"{"name":"own","poll":{"paths":["/look"],"query":{"id":"{id}"}},"content":{"path":"/v1/{id}/content"}}"#;
+    for (id, images) in [("..", 0), (".", 0), ("a/../b", 0), ("video_1", 1)] {
+        let server = Server::start(move |_, _| json(&format!(r#"{{"id":"{id}","status":"done"}}"#)));
+        let options = Options { provider: String::new(), dialect_json: Some(CONTENT.into()), ..options("", &server) };
+        let client = Client::create(&options).expect("a client");
+        // The address does not show the id, so that the answer's is taken.
+        let task = client.fetch(&format!("{}/look?of=it", server.url())).expect("a look");
+        assert_eq!((task.id.as_str(), task.images.len()), (id, images));
+    }
 }

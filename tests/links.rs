@@ -212,8 +212,8 @@ fn a_redirect_to_what_is_no_address_is_refused_without_repeating_it() {
     }
 }
 
-/// A host whose certificate the returned file's authority signed, and that answers once for each connection.
-fn secure_host(answer: String) -> (u16, tempfile::TempDir, PathBuf) {
+/// A host whose certificate the returned file's authority signed, and that answers the head of a request once for each connection.
+fn secure_host(answer: impl Fn(&str) -> String + Send + 'static) -> (u16, tempfile::TempDir, PathBuf) {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
     let ca_key = KeyPair::generate().expect("a key");
     let mut ca = CertificateParams::new(Vec::new()).expect("an authority");
@@ -249,6 +249,7 @@ fn secure_host(answer: String) -> (u16, tempfile::TempDir, PathBuf) {
                     _ => break,
                 }
             }
+            let answer = answer(&String::from_utf8_lossy(&head));
             let _ = stream.write_all(answer.as_bytes()).and_then(|()| stream.flush());
             stream.conn.send_close_notify();
             let _ = stream.flush();
@@ -284,7 +285,7 @@ fn a_redirect_down_to_plain_http_is_refused_and_nothing_is_asked_there() {
     let plain = Server::start(|_, _| typed("image/png", PNG));
     let target = format!("{}/a.png?sig=CANARYSIG", plain.url());
     let (port, _folder, ca_file) =
-        secure_host(format!("HTTP/1.1 302 X\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n"));
+        secure_host(move |_| format!("HTTP/1.1 302 X\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n"));
     let base_url = Some(format!("https://localhost:{port}"));
     for allow_private_images in [false, true] {
         let ca_file = Some(ca_file.clone());
@@ -320,7 +321,8 @@ fn no_redirect_of_the_api_itself_is_followed_or_changes_a_submit_into_a_look() {
 fn a_relative_link_belongs_to_the_host_that_the_poll_address_was_followed_to() {
     let body = r#"{"id":"t","status":"done","images":[{"url":"/a.png?sig=1"},{"url":"//cdn.example/b.png"}]}"#;
     let length = body.len();
-    let (port, _folder, ca_file) = secure_host(format!("HTTP/1.1 200 X\r\nContent-Length: {length}\r\n\r\n{body}"));
+    let (port, _folder, ca_file) =
+        secure_host(move |_| format!("HTTP/1.1 200 X\r\nContent-Length: {length}\r\n\r\n{body}"));
     let hosts = r#""follow": "/where", "follow_hosts": ["*.pictures.example"], "paths""#;
     let api = Server::start(|_, _| json("{}"));
     let options = Options {
@@ -339,6 +341,37 @@ fn a_relative_link_belongs_to_the_host_that_the_poll_address_was_followed_to() {
         assert!(error.message().contains("the key goes nowhere else"), "{error}");
     }
     assert_eq!(api.connections(), 0);
+}
+
+#[test]
+fn a_relative_second_answer_and_its_links_belong_to_the_host_that_wrote_them() {
+    let (port, _folder, ca_file) = secure_host(|head| {
+        let body = match head.split(' ').nth(1) {
+            Some("/at?job=7") => r#"{"id":"t","status":"done","more":"/result?job=7"}"#,
+            Some("/look/t") => r#"{"id":"t","status":"done","more":"https://eu.pictures.example/result?job=7"}"#,
+            Some("/result?job=7") if head.contains("eu.pictures.example") && head.contains(KEY) => {
+                r#"{"images":[{"url":"/a.png?sig=1"}]}"#
+            }
+            _ => "{}",
+        };
+        format!("HTTP/1.1 200 X\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    });
+    let hosts = r#""follow": "/where", "follow_hosts": ["*.pictures.example"], "paths""#;
+    let dialect = WITH_KEY.replace(r#""paths""#, hosts).replace(r#""read": {"#, r#""read": {"result_get": "/more", "#);
+    let options = Options {
+        dialect_json: Some(dialect),
+        api_key: Some(KEY.into()),
+        base_url: Some(format!("https://localhost:{port}")),
+        ca_file: Some(ca_file),
+        proxy_url: Some(proxy_to(port)),
+        ..Options::default()
+    };
+    let client = Client::create(&options).expect("a client");
+    for reference in ["https://eu.pictures.example/at?job=7", "t"] {
+        let task = client.fetch(reference).expect("followed");
+        let links: Vec<_> = task.images.iter().map(|image| image.url()).collect();
+        assert_eq!(links, ["https://eu.pictures.example/a.png?sig=1"], "{reference}");
+    }
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub(crate) struct Key {
 /// An answer read whole.
 pub(super) struct Answer {
     pub(super) status: u16,
+    /// What its status says: the dialect's own meanings are for looks.
+    pub(super) meaning: Meaning,
     pub(super) body: Vec<u8>,
     pub(super) retry_after: Option<Duration>,
     pub(super) request_id: String,
@@ -72,7 +74,8 @@ impl Api {
             self.entrance.answered(leave, GateAnswer::Lost);
             Failed { error: failure.error, sent: failure.sent, task_id: String::new() }
         })?;
-        let answer = self.read(reply, key).inspect_err(|_| self.entrance.answered(leave, GateAnswer::Lost))?;
+        let answer =
+            self.read(reply, key, outgoing.is_look).inspect_err(|_| self.entrance.answered(leave, GateAnswer::Lost))?;
         self.entrance.answered(leave, self.of_gate(&answer));
         self.counters.bytes_received.fetch_add(answer.body.len() as u64, Relaxed);
         if answer.status == 429 {
@@ -83,8 +86,9 @@ impl Api {
         Ok(answer)
     }
 
-    fn read(&self, reply: Reply, key: Arc<Key>) -> Result<Answer, Failed> {
+    fn read(&self, reply: Reply, key: Arc<Key>, is_look: bool) -> Result<Answer, Failed> {
         let status = reply.status();
+        let meaning = if is_look { self.dialect().meaning(status) } else { Meaning::of(status) };
         let retry_after = reply.retry_after(SystemTime::now);
         let header = |name| reply.header(name).unwrap_or_default();
         let date = header("date").as_bytes().try_into().ok();
@@ -95,7 +99,7 @@ impl Api {
         let location = if (300..400).contains(&status) { reply.header("location") } else { None };
         let redirect_origin = location.and_then(|link| Url::parse(link).ok()).map(|url| url.origin().to_string());
         let redirect_origin = redirect_origin.unwrap_or_default();
-        let body = if self.dialect().meaning(status) == Meaning::Ok {
+        let body = if meaning == Meaning::Ok {
             reply.read_to_vec(self.setup.max_response_bytes)
         } else {
             // A refusal's status is worth more than its words, which may be cut, too long or compressed.
@@ -105,7 +109,9 @@ impl Api {
             }
         };
         match body {
-            Ok(body) => Ok(Answer { status, body, retry_after, request_id, redirect_origin, task_id, date, key }),
+            Ok(body) => {
+                Ok(Answer { status, meaning, body, retry_after, request_id, redirect_origin, task_id, date, key })
+            }
             Err(error) => Err(Failed { error, sent: true, task_id }),
         }
     }

@@ -27,7 +27,7 @@ use self::exchange::{Answer, HttpDate, Key};
 use self::submits::Submits;
 use crate::dialect::{Dialect, ImageAuth, Meaning, Outgoing, Reading};
 use crate::error::{Error, Result, Retry, Status};
-use crate::http::{Call, Http, Stop};
+use crate::http::{Call, Http, Stop, Url};
 use crate::image::{self, Leftovers};
 use crate::log::{Log, LogLevel};
 use crate::options::Setup;
@@ -157,17 +157,18 @@ impl Api {
         let answer = self.look_answer(target, &call, leave).map_err(|error| error.with_task_id(&target.id))?;
         let hint = answer.retry_after;
         let mut reading = self.read_task(answer, target)?;
+        let mut from = self.origin(target).clone();
         if !reading.result.is_empty() {
             // Not every address shows the id.
             let id = if target.id.is_empty() { reading.task.id.clone() } else { target.id.clone() };
-            self.take_result(&mut reading, target, &call).map_err(|error| error.with_task_id(&id))?;
+            from = self.take_result(&mut reading, target, &call).map_err(|error| error.with_task_id(&id))?;
         }
         let hint = longer(reading.wait_hint, hint);
         if reading.unknown_word {
             self.tell_unknown_word(&reading.task.provider_status, target);
         }
         let names_images = reading.names_images;
-        let task = self.finish(reading, target);
+        let task = self.finish(reading, target, &from);
         let without_image = names_images && task.state == State::Succeeded && task.images.is_empty();
         Ok(Look { task, hint, without_image })
     }
@@ -192,7 +193,7 @@ impl Api {
             Err(failed) if failed.sent => return Err(self.submit_unknown(&failed.error, &failed.task_id)),
             Err(failed) => return Err(failed.error),
         };
-        if self.dialect().meaning(answer.status) != Meaning::Ok {
+        if answer.meaning != Meaning::Ok {
             return Err(self.refused(&answer, None));
         }
         let Answer { body, task_id, key, date, .. } = answer;
@@ -208,7 +209,7 @@ impl Api {
         })?;
         let nowhere = Target { id: String::new(), place: Place::Id };
         self.set_clock(date, &reading.task);
-        let task = self.finish(reading, &nowhere);
+        let task = self.finish(reading, &nowhere, self.base.url_of_api());
         if task.poll_ref.is_empty() && !task.state.is_final() {
             let why = Error::new(Status::BadResponse, "the answer names no task that can be looked at");
             return Err(self.submit_unknown(&why, &task_id));
@@ -235,14 +236,14 @@ impl Api {
         let call = Call { stop: stop.clone(), deadline, stall: self.setup.look_stall, stall_before_answer: true };
         let answer =
             self.exchange(&outgoing, &url, &call, leave).map_err(|failed| failed.error.with_task_id(&target.id))?;
-        if self.dialect().meaning(answer.status) != Meaning::Ok {
+        if answer.meaning != Meaning::Ok {
             return Err(self.refused(&answer, Some(target)).with_task_id(&target.id));
         }
         if answer.body.trim_ascii().is_empty() {
             // Accepted, and nothing said.
             return Ok(Task::unseen(&target.id, target.reference()));
         }
-        Ok(self.finish(self.read_task(answer, target)?, target))
+        Ok(self.finish(self.read_task(answer, target)?, target, self.base.url_of_api()))
     }
 
     /// The task in the body of a success.
@@ -308,7 +309,7 @@ impl Api {
                 None => self.admit(&call.stop, call.deadline.saturating_duration_since(Instant::now()))?,
             };
             let answer = self.exchange(&outgoing, &url, call, leave).map_err(|failed| failed.error)?;
-            if self.dialect().meaning(answer.status) == Meaning::Ok {
+            if answer.meaning == Meaning::Ok {
                 if index != preferred {
                     self.poll_path.store(index, Relaxed);
                 }
@@ -326,17 +327,21 @@ impl Api {
         Err(first_refusal.unwrap_or_else(|| Error::new(Status::Unsupported, "the dialect has no poll path")))
     }
 
-    /// The task as it is handed out: seen now, with absolute links only, and with a reference that works.
-    fn finish(&self, reading: Reading, target: &Target) -> Task {
-        let mut task = reading.task;
-        task.looked_at_ms = unix_ms();
-        // A relative link belongs to the origin that wrote it.
-        let origin = match &target.place {
+    /// Where looks at `target` are answered.
+    fn origin<'a>(&'a self, target: &'a Target) -> &'a Url {
+        match &target.place {
             Place::Address(url) => url,
             Place::Id | Place::Path(_) => self.base.url_of_api(),
-        };
+        }
+    }
+
+    /// The task as it is handed out: seen now, with absolute links only, and with a reference that works. A relative link
+    /// belongs to the origin that wrote it, which is that of `from`.
+    fn finish(&self, reading: Reading, target: &Target, from: &Url) -> Task {
+        let mut task = reading.task;
+        task.looked_at_ms = unix_ms();
         task.images.retain_mut(|image| match &mut image.link {
-            Link::Url(link) => match image::resolve(link, origin) {
+            Link::Url(link) => match image::resolve(link, from) {
                 Ok(absolute) => {
                     *link = absolute;
                     true

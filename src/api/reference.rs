@@ -111,11 +111,11 @@ impl Base {
         }))
     }
 
-    /// The address of an answer that the service named, if the key may go there.
-    pub(crate) fn address(&self, dialect: &Dialect, named: &str) -> Result<Url> {
+    /// The address of an answer that the service named in one from the origin of `from`, if the key may go there.
+    pub(crate) fn address(&self, dialect: &Dialect, from: &Url, named: &str) -> Result<Url> {
         check_path(named)?;
         if named.starts_with('/') && !named.starts_with("//") {
-            return self.url.with_path_and_query(named).map_err(unusable);
+            return from.with_path_and_query(named).map_err(unusable);
         }
         self.own_address(dialect, named)
     }

@@ -19,7 +19,7 @@ impl Api {
     /// What an answer other than success means, in words. `target` is the task it is about, `None` after a submit.
     pub(super) fn refused(&self, answer: &Answer, target: Option<&Target>) -> Error {
         let refusal = self.dialect().read_refusal(&answer.body);
-        let status = match self.dialect().status_of_refusal(answer.status, &refusal) {
+        let status = match refusal.status(answer.meaning, answer.status) {
             // After a submit it is about the route or the model, never about a task.
             Status::NotFound if target.is_none() => Status::Rejected,
             status => status,
@@ -62,7 +62,7 @@ impl Api {
             .with_provider_code(code)
             .with_request_id(clean(request_id));
         // 501 and 505 are a server's error that stays.
-        let stays = status == Status::Server && self.dialect().meaning(answer.status) == Meaning::Stop;
+        let stays = status == Status::Server && answer.meaning == Meaning::Stop;
         match longer(refusal.retry_after, answer.retry_after) {
             _ if refusal.retryable == Some(false) || stays => error.with_retry(Retry::Never),
             _ if status == Status::Server && may_have_submitted => error.with_retry(Retry::Never),

@@ -5,28 +5,31 @@ use std::time::Instant;
 use super::{Api, Target, text};
 use crate::dialect::{Meaning, Reading};
 use crate::error::{Error, Result, Status};
-use crate::http::Call;
+use crate::http::{Call, Url};
 
 impl Api {
     /// Fetches the answer that `reading` says its images are in. It is a request of its own, and passes the gate as one.
+    /// Gives the address of it.
     #[cold]
     #[inline(never)]
-    pub(super) fn take_result(&self, reading: &mut Reading, target: &Target, call: &Call) -> Result<()> {
-        let url = self.base.address(self.dialect(), &reading.result).map_err(|_| {
+    pub(super) fn take_result(&self, reading: &mut Reading, target: &Target, call: &Call) -> Result<Url> {
+        let url = self.base.address(self.dialect(), self.origin(target), &reading.result).map_err(|_| {
             let message = format!("{}: the result is at an address that does not get the key", self.title());
             Error::new(Status::Blocked, message)
         })?;
         let leave = self.admit(&call.stop, call.deadline.saturating_duration_since(Instant::now()))?;
         let answer = self.exchange(&self.dialect().get(), &url, call, leave).map_err(|failed| failed.error)?;
-        match self.dialect().meaning(answer.status) {
+        match answer.meaning {
             Meaning::Ok => {
                 let read = text(answer.body).and_then(|body| self.dialect().read_result(reading, body));
-                read.map_err(|error| self.named(&error, error.status(), &answer.key))
+                read.map_err(|error| self.named(&error, error.status(), &answer.key))?;
+                Ok(url)
             }
-            // The task is over, and there is nothing of it: anything else about the key or the route is no word on the task.
-            Meaning::Stop if matches!(answer.status, 400 | 406..500) => {
+            // The task is over, and there is nothing of it. Every other status is about the key or the way to the service, and
+            // no word on the task.
+            Meaning::Stop if matches!(answer.status, 400 | 422) => {
                 self.dialect().read_failed_result(reading, &answer.body);
-                Ok(())
+                Ok(url)
             }
             _ => Err(self.refused(&answer, Some(target))),
         }

@@ -94,18 +94,11 @@ impl Dialect {
         &self.profile
     }
 
-    /// What an HTTP status says about a look.
+    /// What an HTTP status says about a look; about anything else it is [`Meaning::of`].
     pub(crate) fn meaning(&self, http_status: u16) -> Meaning {
         match self.profile.http.iter().find(|(status, _)| status.0 == http_status) {
             Some((_, own)) => *own,
-            None => match http_status {
-                200..=299 => Meaning::Ok,
-                404 | 410 => Meaning::Gone,
-                429 => Meaning::RateLimited,
-                501 | 505 => Meaning::Stop,
-                408 | 425 | 500..=599 => Meaning::Retry,
-                _ => Meaning::Stop,
-            },
+            None => Meaning::of(http_status),
         }
     }
 }

@@ -291,7 +291,7 @@ impl Verb {
     }
 }
 
-/// What an HTTP status says about the look.
+/// What an HTTP status says about the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
     /// The body is an answer.
@@ -313,6 +313,20 @@ choices! {
     "rate_limited" => Meaning::RateLimited,
     "retry" => Meaning::Retry,
     "stop" => Meaning::Stop,
+}
+
+impl Meaning {
+    /// What an HTTP status says by itself.
+    pub(crate) fn of(http_status: u16) -> Meaning {
+        match http_status {
+            200..=299 => Meaning::Ok,
+            404 | 410 => Meaning::Gone,
+            429 => Meaning::RateLimited,
+            501 | 505 => Meaning::Stop,
+            408 | 425 | 500..=599 => Meaning::Retry,
+            _ => Meaning::Stop,
+        }
+    }
 }
 
 #[cfg(any(test, feature = "dialect-tools"))]

@@ -37,6 +37,18 @@ const MAX_MESSAGE: usize = 300;
 const MAX_WORD: usize = 128;
 
 impl Refusal {
+    /// What it means for a call, by the answer's HTTP status and what that says, and by its words.
+    pub(crate) fn status(&self, meaning: Meaning, http_status: u16) -> Status {
+        match meaning {
+            Meaning::Gone => Status::NotFound,
+            Meaning::RateLimited => Status::RateLimited,
+            Meaning::Retry => Status::Server,
+            // Some services say "no such task" with another status.
+            Meaning::Ok | Meaning::Stop if self.not_found => Status::NotFound,
+            Meaning::Ok | Meaning::Stop => status_of(http_status),
+        }
+    }
+
     /// The refusal as an error, whatever its HTTP status was.
     pub(crate) fn into_error(self, status: Status) -> Error {
         let message = match (self.message.is_empty(), self.code.is_empty()) {
@@ -66,18 +78,6 @@ pub(crate) fn status_of(http_status: u16) -> Status {
 }
 
 impl Dialect {
-    /// What an answer that is no success means for a call, by its HTTP status and by what its body says.
-    pub(crate) fn status_of_refusal(&self, http_status: u16, refusal: &Refusal) -> Status {
-        match self.meaning(http_status) {
-            Meaning::Gone => Status::NotFound,
-            Meaning::RateLimited => Status::RateLimited,
-            Meaning::Retry => Status::Server,
-            // Some services say "no such task" with another status.
-            Meaning::Ok | Meaning::Stop if refusal.not_found => Status::NotFound,
-            Meaning::Ok | Meaning::Stop => status_of(http_status),
-        }
-    }
-
     /// Reads the body of an answer that is no success. Never fails: a page of HTML or nothing at all says nothing.
     pub(crate) fn read_refusal(&self, body: &[u8]) -> Refusal {
         let body = String::from_utf8_lossy(body);

@@ -21,6 +21,8 @@ pub(crate) struct Outgoing {
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: Option<Vec<u8>>,
+    /// Whether it asks how a task is.
+    pub is_look: bool,
 }
 
 // A body holds prompts and reference images.
@@ -82,7 +84,7 @@ impl Dialect {
             }
         }
         let headers = self.headers(Some(&submit.headers), true);
-        Ok(Outgoing { method: Verb::Post, path, headers, body: Some(body.end()) })
+        Ok(Outgoing { method: Verb::Post, path, headers, body: Some(body.end()), is_look: false })
     }
 
     /// The look at a task through one of the dialect's paths; a path that it does not have is the first.
@@ -94,7 +96,7 @@ impl Dialect {
             push_query(&mut path, name, &filled(value, "id", id));
         }
         let body = poll.body.as_ref().map(|body| fill(body, id).to_string().into_bytes());
-        Outgoing { method: poll.method, path, headers: self.headers(None, body.is_some()), body }
+        Outgoing { method: poll.method, path, headers: self.headers(None, body.is_some()), body, is_look: true }
     }
 
     /// How many paths a task can be looked at by.
@@ -104,13 +106,20 @@ impl Dialect {
 
     /// The request for an answer at an address that the service gave.
     pub(crate) fn get(&self) -> Outgoing {
-        Outgoing { method: Verb::Get, path: String::new(), headers: self.headers(None, false), body: None }
+        Outgoing {
+            method: Verb::Get,
+            path: String::new(),
+            headers: self.headers(None, false),
+            body: None,
+            is_look: false,
+        }
     }
 
     /// The path of a finished task's bytes, where the service keeps them apart; `None` for other tasks.
     pub(crate) fn content(&self, id: &str) -> Option<String> {
         let content = self.profile.content.as_ref()?;
-        let has_some = !id.is_empty() && id.starts_with(&content.id_prefix);
+        // A service's words, which must not lead out of the path.
+        let has_some = self.check_id(id).is_ok() && id.starts_with(&content.id_prefix);
         has_some.then(|| with_id(&content.path, id))
     }
 
@@ -118,7 +127,7 @@ impl Dialect {
     pub(crate) fn cancel(&self, id: &str) -> Option<Outgoing> {
         let cancel = self.profile.cancel.as_ref()?;
         let path = with_id(&cancel.path, id);
-        Some(Outgoing { method: cancel.method, path, headers: self.headers(None, false), body: None })
+        Some(Outgoing { method: cancel.method, path, headers: self.headers(None, false), body: None, is_look: false })
     }
 
     /// Whether a text can be a task's id.

@@ -151,7 +151,9 @@ impl Draft {
     /// Reads an answer as a client would.
     pub fn read(&self, answer: Answer<'_>) -> Trial {
         let dialect = &self.0;
-        let meaning = dialect.meaning(answer.http_status);
+        // The dialect's own meanings are for looks.
+        let meaning =
+            if answer.to_submit { Meaning::of(answer.http_status) } else { dialect.meaning(answer.http_status) };
         let mut trial = Trial {
             meaning: meaning.name(),
             task: Ok(Task::unseen("", "")),
@@ -163,7 +165,7 @@ impl Draft {
         };
         if meaning != Meaning::Ok {
             let refusal = dialect.read_refusal(answer.body.as_bytes());
-            let status = match dialect.status_of_refusal(answer.http_status, &refusal) {
+            let status = match refusal.status(meaning, answer.http_status) {
                 Status::NotFound if answer.to_submit => Status::Rejected,
                 status => status,
             };

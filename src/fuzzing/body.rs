@@ -168,6 +168,6 @@ fn refusal(dialect: &Dialect, body: &[u8], http_status: u16) {
     if let Some(other) = std::str::from_utf8(body).ok().and_then(rewritten) {
         assert_eq!(refusal, dialect.read_refusal(other.as_bytes()));
     }
-    let status = dialect.status_of_refusal(http_status, &refusal);
+    let status = refusal.status(dialect.meaning(http_status), http_status);
     assert_presentable(&refusal.into_error(status).with_http_status(http_status));
 }

@@ -103,7 +103,7 @@ fn reference(api: &Url, text: &str, which: usize) {
         }
         assert_eq!(base.target(dialect, target.reference()).as_ref().ok(), Some(&target));
     }
-    if let Ok(url) = base.address(dialect, text) {
+    if let Ok(url) = base.address(dialect, base.url_of_api(), text) {
         check(&url);
         assert!(url.same_origin(api) || !dialect.profile().poll.follow_hosts.is_empty());
     }
