@@ -30,6 +30,8 @@ fn pictures() -> [(&'static str, Vec<u8>); 3] {
     let mut jpeg = Vec::new();
     let encoder = JpegEncoder::new_with_quality(Cursor::new(&mut jpeg), 1);
     encoder.write_image(&pixels, 8, 8, ExtendedColorType::Rgb8).expect("a JPEG");
+    // With metadata that hold a preview, which has an end of its own.
+    jpeg.splice(2..2, *b"\xFF\xE1\0\x0EExif\0\0\xFF\xD8\xFF\xD9\0\0");
     let mut webp = Vec::new();
     let encoder = WebPEncoder::new_lossless(Cursor::new(&mut webp));
     encoder.write_image(&pixels, 8, 8, ExtendedColorType::Rgb8).expect("a WebP");

@@ -100,15 +100,27 @@ impl Format {
     /// `last`: the end mark must be the last thing there is, zero padding aside. Otherwise some bytes may follow it, as some
     /// encoders append data of their own. `None` where the format has no end that can be seen.
     pub(crate) fn is_whole(self, head: &[u8], tail: &[u8], len: u64, last: bool) -> Option<bool> {
-        let ends_with = |mark: &[u8]| {
-            let end = tail.iter().rposition(|b| *b != 0).map_or(0, |n| n + 1);
-            tail[..end].ends_with(mark) || !last && tail.windows(mark.len()).any(|window| window == mark)
+        let end = tail.iter().rposition(|b| *b != 0).map_or(0, |n| n + 1);
+        let ends_behind = |from: usize, mark: &[u8]| {
+            let kept_from = len.saturating_sub(tail.len() as u64);
+            let from = usize::try_from((from as u64).saturating_sub(kept_from)).unwrap_or(usize::MAX);
+            tail.get(from..end).is_some_and(|tail| tail.ends_with(mark))
+                || !last && tail.windows(mark.len()).skip(from).any(|window| window == mark)
         };
+        let ends_with = |mark| ends_behind(0, mark);
         let le32 = |at: usize| head.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
         match self {
             Format::Png => Some(ends_with(b"IEND\xAE\x42\x60\x82")),
-            Format::Jpeg => Some(ends_with(&[0xFF, 0xD9])),
-            Format::Gif => Some(ends_with(&[0x3B])),
+            // A preview in the metadata has an end of its own: only one behind the beginning of the scan counts.
+            Format::Jpeg => match jpeg_walk(head, |marker| marker == 0xDA) {
+                Ok(scan) => Some(ends_behind(scan, &[0xFF, 0xD9])),
+                // It ends before its scan begins, or has none.
+                Err(at) if at as u64 + 4 > len || at + 4 <= head.len() => Some(false),
+                // The scan begins behind what is kept.
+                Err(_) => Some(ends_with(&[0xFF, 0xD9])).filter(|is_whole| !(last && *is_whole)),
+            },
+            // The last block's end, and one byte: the length must be proved too.
+            Format::Gif => Some(ends_with(&[0, 0x3B])).filter(|is_whole| !(last && *is_whole)),
             Format::WebP => Some(le32(4).is_some_and(|riff| len >= u64::from(riff) + 8)),
             Format::Bmp => Some(le32(2).is_some_and(|size| len >= u64::from(size))),
             Format::Avif | Format::Heic | Format::Tiff | Format::Mp4 => None,
@@ -116,25 +128,29 @@ impl Format {
     }
 }
 
-/// Walks a JPEG's markers up to its frame header.
+/// A JPEG's frame header tells its size.
 fn jpeg_size(head: &[u8]) -> Option<(u32, u32)> {
+    let at = jpeg_walk(head, |marker| matches!(marker, 0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF)).ok()?;
+    let frame = head.get(at + 5..at + 9)?;
+    let height = u16::from_be_bytes([frame[0], frame[1]]);
+    let width = u16::from_be_bytes([frame[2], frame[3]]);
+    Some((width.into(), height.into()))
+}
+
+/// Walks a JPEG's markers up to one that `is_wanted`, and gives where it is; else where its scan, its end or the end of `head`
+/// came first.
+fn jpeg_walk(head: &[u8], is_wanted: impl Fn(u8) -> bool) -> Result<usize, usize> {
     let mut at = 2;
     loop {
-        let marker = head.get(at..at + 4)?;
-        if marker[0] != 0xFF {
-            return None;
-        }
-        match marker[1] {
-            0xFF => at += 1,
-            0x01 | 0xD0..=0xD8 => at += 2,
-            0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
-                let frame = head.get(at + 5..at + 9)?;
-                let height = u16::from_be_bytes([frame[0], frame[1]]);
-                let width = u16::from_be_bytes([frame[2], frame[3]]);
-                return Some((width.into(), height.into()));
+        match head.get(at..at + 4) {
+            Some([0xFF, 0x00 | 0x01 | 0xD0..=0xD8, ..]) => at += 2,
+            Some([0xFF, marker, ..]) if is_wanted(*marker) => return Ok(at),
+            None | Some([0xFF, 0xD9 | 0xDA, ..]) => return Err(at),
+            Some([0xFF, marker, high, low]) if *marker < 0xFF => {
+                at += 2 + usize::from(u16::from_be_bytes([*high, *low]))
             }
-            0xD9 | 0xDA => return None,
-            _ => at += 2 + usize::from(u16::from_be_bytes([marker[2], marker[3]])),
+            // Decoders skip what is no marker.
+            Some(_) => at += 1,
         }
     }
 }
@@ -201,9 +217,35 @@ mod tests {
         );
         let followed = [&end[..], b"more"].concat();
         assert_eq!((png(&followed, true), png(&followed, false)), (Some(false), Some(true)));
-        assert_eq!(Format::Jpeg.is_whole(b"", b"\xFF\xD9\0\0", 9, true), Some(true));
         assert_eq!(Format::WebP.is_whole(b"RIFF\x04\0\0\0WEBP", b"", 12, true), Some(true));
         assert_eq!(Format::WebP.is_whole(b"RIFF\x04\0\0\0WEBP", b"", 11, false), Some(false));
         assert_eq!(Format::Tiff.is_whole(b"II*\0", b"", 9, true), None);
+    }
+
+    #[test]
+    fn the_end_of_a_preview_is_not_the_end_of_a_jpeg() {
+        let whole = |bytes: &[u8], last| Format::Jpeg.is_whole(bytes, bytes, bytes.len() as u64, last);
+        let jpeg = b"\xFF\xD8\xFF\xE1\0\x08\xFF\xD8\xFF\xD9\0\0\xFF\xDA\0\x04ab..\xFF\xD9\0\0";
+        for cut in 2..jpeg.len() {
+            for last in [true, false] {
+                let padded = [&jpeg[..cut], &[0; 9]].concat();
+                let expected = Some(cut >= jpeg.len() - 2);
+                assert_eq!((whole(&jpeg[..cut], last), whole(&padded, last)), (expected, expected), "{cut} {last}");
+            }
+        }
+        // Other pictures and bytes that decoders skip come before the scan.
+        let odd = [&jpeg[..12], b"..", &jpeg[12..]].concat();
+        assert_eq!((whole(&odd, true), whole(&odd[..14], true)), (Some(true), Some(false)));
+        // A scan that begins behind what is kept is believed where the length is proved.
+        let (head, tail) = ([&jpeg[..2], b"\xFF\xE1\xFF\xFF", &[1; 9]].concat(), b"\xFF\xD9");
+        let far = |len, last| Format::Jpeg.is_whole(&head, tail, len, last);
+        assert_eq!((far(99_999, false), far(99_999, true), far(60_000, false)), (Some(true), None, Some(false)));
+    }
+
+    #[test]
+    fn a_gif_is_whole_where_its_length_is_proved_and_its_last_block_ends() {
+        let whole = |tail: &[u8], last| Format::Gif.is_whole(b"GIF89a", tail, 99, last);
+        assert_eq!((whole(b"a\0;", false), whole(b"a\0;", true)), (Some(true), None));
+        assert_eq!((whole(b"ab;", false), whole(b"ab;", true)), (Some(false), Some(false)));
     }
 }
