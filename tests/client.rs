@@ -487,6 +487,47 @@ fn an_expired_link_is_renewed_once_by_a_fresh_look() {
     assert_eq!(client.stats().looks, 2);
 }
 
+/// A service whose links are refused until `renewal` gives a good one, which answers the looks after the first.
+fn renewing(renewal: impl Fn(usize) -> Answer + Send + Sync + 'static) -> Server {
+    let looks = AtomicUsize::new(0);
+    Server::start(move |asked, _| match asked.path.as_str() {
+        "/v1/tasks/img_1" => match looks.fetch_add(1, Ordering::Relaxed) {
+            0 => json(&succeeded(&["/p/img/img_1/0?exp=1&sig=old"])),
+            look => renewal(look),
+        },
+        path if path.ends_with("old") => Answer::Json(403, String::new()),
+        _ => typed("image/png", PNG),
+    })
+}
+
+fn looks_at(server: &Server) -> usize {
+    server.asked().iter().filter(|asked| asked.path == "/v1/tasks/img_1").count()
+}
+
+#[test]
+fn a_look_that_fails_while_it_renews_a_link_is_made_again() {
+    let fresh = || json(&succeeded(&["/p/img/img_1/0?exp=1&sig=new"]));
+    type Fails = fn() -> Answer;
+    let failures: [Fails; 3] = [
+        || refusal(503, "busy"),
+        || Answer::Last(Vec::new()),
+        || Answer::Raw(b"HTTP/1.1 429 X\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n".to_vec()),
+    ];
+    for fails in failures {
+        let server = renewing(move |look| if look == 1 { fails() } else { fresh() });
+        let client = client("dimilinks", &server);
+        let task = client.fetch("img_1").expect("served");
+        assert_eq!(client.download(&task, 0).expect("renewed").data, PNG);
+        assert_eq!(looks_at(&server), 3);
+    }
+    let server = renewing(|_| refusal(503, "busy"));
+    let client = client("dimilinks", &server);
+    let task = client.fetch("img_1").expect("served");
+    let error = client.download(&task, 0).expect_err("no new link");
+    assert_eq!((error.status(), error.http_status(), error.task_id()), (Status::Server, 503, "img_1"));
+    assert_eq!(looks_at(&server), 6, "five tries");
+}
+
 #[test]
 fn an_image_larger_than_the_limit_is_refused() {
     let server = with_image("/p/img/img_1/0", |_| typed("image/png", PNG));

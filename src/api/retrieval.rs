@@ -28,6 +28,8 @@ pub(crate) struct Retrieval {
     /// Why its link has to be renewed, and by when the gate must have let a look through for that.
     refused: Option<Error>,
     renew_by: Option<Instant>,
+    /// Whether a caller sleeps until then, and not longer.
+    hurried: bool,
 }
 
 impl Retrieval {
@@ -35,12 +37,35 @@ impl Retrieval {
     pub(crate) const MOST_BYTES: usize = Progress::MOST_BYTES;
 
     pub(crate) fn new() -> Retrieval {
-        Retrieval { progress: Progress::new(), url: None, renewed: false, refused: None, renew_by: None }
+        Retrieval {
+            progress: Progress::new(),
+            url: None,
+            renewed: false,
+            refused: None,
+            renew_by: None,
+            hurried: false,
+        }
     }
 
     /// The sink has lost what it took.
     pub(crate) fn forget(&mut self) {
         self.progress.forget();
+    }
+
+    /// How long the image's host wants to be left alone, when the last try ended with its word on that.
+    pub(crate) fn pause_of_host(&self) -> Option<Duration> {
+        self.progress.pause_of_host()
+    }
+
+    /// What comes of a look that told nothing: it is made again.
+    fn look_later(&mut self, error: Error, patience: Duration) -> Result<Tried> {
+        let by = *self.renew_by.get_or_insert_with(|| Instant::now() + patience);
+        match error.retry() {
+            Retry::After(time) if self.hurried && time > by.saturating_duration_since(Instant::now()) => Err(error),
+            // Nothing was sent: the gate says when it may be.
+            Retry::After(time) if error.http_status() == 0 => Ok(Tried::Again(Pause { time, of_host: false })),
+            _ => self.progress.after_look(error),
+        }
     }
 }
 
@@ -53,7 +78,7 @@ impl Api {
         stop: &Arc<Stop>,
         sink: &mut dyn Sink,
     ) -> Result<PictureInfo> {
-        let mut retrieval = Retrieval::new();
+        let mut retrieval = Retrieval { hurried: true, ..Retrieval::new() };
         loop {
             match self.go_on(&mut retrieval, task, index, stop, sink)? {
                 Tried::Whole(info) => return Ok(info),
@@ -109,7 +134,7 @@ impl Api {
         stop: &Arc<Stop>,
         sink: &mut dyn Sink,
     ) -> Result<Tried> {
-        let Retrieval { progress, url, renewed, refused, renew_by } = retrieval;
+        let Retrieval { progress, url, renewed, refused, .. } = retrieval;
         let (setup, image) = (&self.setup, &task.images[index]);
         let key = self.key();
         let download = Download {
@@ -134,19 +159,22 @@ impl Api {
                 result => return result,
             }
         }
-        let by = *renew_by.get_or_insert_with(|| Instant::now() + setup.request_timeout);
+        let mut unlooked = None;
         let fresh = match self.look_again(task, stop) {
             Ok(fresh) => fresh,
             Err(error) if error.status() == Status::Cancelled => return Err(error),
-            Err(error) => match error.retry() {
-                // Nothing was sent: the gate says when it may be.
-                Retry::After(time) if error.http_status() == 0 && Instant::now() + time <= by => {
-                    return Ok(Tried::Again(Pause { time, of_host: false }));
+            Err(error) => {
+                self.log.line(LogLevel::Warn, || format!("download: no new link of task {}: {error}", task.id));
+                if error.retry() != Retry::Never {
+                    if refused.is_some() {
+                        return retrieval.look_later(error, setup.request_timeout);
+                    }
+                    unlooked = Some(error);
                 }
-                _ => None,
-            },
+                None
+            }
         };
-        *renewed = true;
+        *renewed = unlooked.is_none();
         let fresh = fresh.as_ref().and_then(|fresh| {
             // An item of the service's list may hold several images.
             let same_item = |other: &&Image| other.source_index == image.source_index;
@@ -164,8 +192,15 @@ impl Api {
             // It was only likely to be refused.
             (_, None) => image.url(),
         };
-        progress.move_on();
-        download.fetch(url.insert(address(link)?), progress, sink)
+        let link = address(link)?;
+        progress.move_on(url.as_ref(), &link);
+        match (download.fetch(url.insert(link), progress, sink), unlooked) {
+            (Err(error), Some(unlooked)) if error.status() == Status::LinkExpired => {
+                *refused = Some(error);
+                retrieval.look_later(unlooked, setup.request_timeout)
+            }
+            (result, _) => result,
+        }
     }
 
     /// Whether a link is over, or nearly, by the clock of the service that minted it.

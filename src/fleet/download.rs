@@ -87,34 +87,47 @@ impl Shared {
                 pixels: pixels.filter(|_| slot.goal == Goal::Pixels),
             }
         });
-        let Some(wanted) = wanted else { return };
+        let Some(wanted) = wanted else {
+            drop(begun);
+            let mut state = self.lock();
+            self.slow_over(&mut state);
+            return state.lanes.give_back(host, key);
+        };
         let mut begun = begun.unwrap_or_else(Begun::new);
         let tried = self.fetch(&mut begun, &task, &wanted, stop);
+        let pause_of_host = begun.retrieval.pause_of_host();
+        let mut has_place = true;
         let result = match tried {
             Ok(Tried::Again(pause)) => {
                 let until_ms = self.until_ms(pause.time);
                 let mut state = self.lock();
-                self.slow_over(&mut state);
                 if pause.of_host {
                     state.lanes.close(host, until_ms);
                 }
-                let Some(slot) = state.slots.get(key) else { return state.lanes.give_back(host, key) };
-                slot.under_way = None;
-                if slot.stopped {
-                    state.lanes.give_back(host, key);
-                    return self.end_stopped(&mut state, key, Some(task));
+                let slot = state.slots.get(key).filter(|slot| !slot.stopped);
+                if let Some(slot) = slot {
+                    slot.under_way = None;
+                    self.slow_over(&mut state);
+                    let held = state.lanes.weight() + begun.weight();
+                    let is_kept = held <= MAX_HELD_BYTES / 2 && state.lanes.pausing() < MAX_KEPT;
+                    let let_go = if is_kept { None } else { begun.forget() };
+                    state.lanes.pause(host, Waiting { key, task, begun: Some(begun) }, until_ms);
+                    drop(state);
+                    // Outside the lock: a file may go.
+                    drop(let_go);
+                    return;
                 }
-                let held = state.lanes.weight() + begun.weight();
-                let is_kept = held <= MAX_HELD_BYTES / 2 && state.lanes.pausing() < MAX_KEPT;
-                let let_go = if is_kept { None } else { begun.forget() };
-                state.lanes.pause(host, Waiting { key, task, begun: Some(begun) }, until_ms);
                 drop(state);
-                // Outside the lock: a file may go.
-                drop(let_go);
-                return;
+                // As below.
+                drop(begun);
+                Err(Error::new(Status::Cancelled, "the download was stopped"))
             }
             Ok(Tried::Whole(info)) => {
                 let sink = begun.sink.take();
+                // Its host may give the next one while this one is decoded or written to the disk.
+                self.lock().lanes.give_back(host, key);
+                self.work.notify_one();
+                has_place = false;
                 self.deliver_image(sink, info, &task, &wanted, stop)
             }
             Err(error) => {
@@ -123,14 +136,15 @@ impl Shared {
                 Err(error)
             }
         };
-        let pause = result.as_ref().err().and_then(image::pause_of_host);
         let mut state = self.lock();
         self.slow_over(&mut state);
-        if let Some(pause) = pause {
+        if let Some(pause) = pause_of_host {
             let until_ms = self.until_ms(pause);
             state.lanes.close(host, until_ms);
         }
-        state.lanes.give_back(host, key);
+        if has_place {
+            state.lanes.give_back(host, key);
+        }
         let Some(slot) = state.slots.get(key) else { return };
         slot.under_way = None;
         match (result, slot.images) {

@@ -1,5 +1,6 @@
 //! Downloads that wait for their turn: a few at a time from each host, so that a dead one holds up nobody else, and none from a
-//! host that wants to be left alone.
+//! host that wants to be left alone. A host is the origin of the link that a task names first: what the link redirects to, or is
+//! renewed to, shares its lane.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -177,14 +177,15 @@ impl Fleet {
             None => {
                 let waiting = state.lanes.remove(key);
                 let (task, begun) = waiting.map(|waiting| (waiting.task, waiting.begun)).unzip();
-                shared.end_stopped(&mut state, key, task);
-                if begun.is_some() {
+                if let Some(begun) = begun.flatten() {
                     // It had a place at its host.
                     shared.work.notify_one();
+                    drop(state);
+                    // Outside the lock, and before its end is told: a file may go.
+                    drop(begun);
+                    state = shared.lock();
                 }
-                drop(state);
-                // Outside the lock: a file may go.
-                drop(begun);
+                shared.end_stopped(&mut state, key, task);
             }
         }
         Ok(())

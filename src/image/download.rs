@@ -17,8 +17,10 @@ const MAX_HOPS: usize = 5;
 const MAX_TRIES: u32 = 5;
 /// Pause before the second try, doubled for each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// No pause that a host asks for is obeyed beyond this; a longer one is the caller's decision.
+/// No download waits longer than this for its host; a longer pause is the caller's decision.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// So long a host is left alone at most, whatever it says.
+const LONGEST_CLOSED: Duration = Duration::from_secs(600);
 const PIECE_BYTES: usize = 64 * 1024;
 /// A download has no time limit of its own, only the stall limit and the caller's stop.
 const NO_LIMIT: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -29,6 +31,8 @@ pub(crate) struct Progress {
     /// Tries begun, and the pause before the next one.
     tries: u32,
     pause: Duration,
+    /// How long the host wants to be left alone, as the last try was told.
+    pause_of_host: Option<Duration>,
 }
 
 /// What a try came to.
@@ -51,14 +55,21 @@ impl Progress {
     pub(crate) const MOST_BYTES: usize = Partial::MOST_BYTES;
 
     pub(crate) fn new() -> Progress {
-        Progress { partial: Partial::new(), tries: 1, pause: FIRST_PAUSE }
+        Progress { partial: Partial::new(), tries: 1, pause: FIRST_PAUSE, pause_of_host: None }
     }
 
-    /// Another address of the image takes over. What came through the old one counts where the host names it.
-    pub(crate) fn move_on(&mut self) {
-        if !self.partial.is_named() {
+    /// Another address of the image takes over. What came through the old one counts where the same host names it: another one
+    /// may give the name to something else.
+    pub(crate) fn move_on(&mut self, from: Option<&Url>, to: &Url) {
+        let goes_on = from.is_some_and(|from| from == to || from.same_origin(to) && self.partial.is_named());
+        if !goes_on {
             self.partial.restart();
         }
+    }
+
+    /// How long the host wants to be left alone, as the last try was told.
+    pub(crate) fn pause_of_host(&self) -> Option<Duration> {
+        self.pause_of_host
     }
 
     /// Forgets what came, for a sink that lost it, and not how often it was tried.
@@ -68,23 +79,37 @@ impl Progress {
 
     /// What comes of an error: a pause, or an end.
     fn after(&mut self, error: Error) -> Result<Tried> {
-        let may = self.tries < MAX_TRIES;
-        let (time, of_host) = match error.retry() {
-            Retry::Now if may && worth_another_try(error.status()) => (self.pause, error.http_status() == 503),
-            Retry::After(asked) if may && asked <= LONGEST_PAUSE => (asked.max(self.pause), true),
-            _ => return Err(error),
-        };
+        match error.retry() {
+            Retry::Now if worth_another_try(error.status()) => {
+                let of_host = error.http_status() == 503;
+                self.again(error, Duration::ZERO, of_host)
+            }
+            Retry::After(asked) => {
+                self.pause_of_host = Some(asked.min(LONGEST_CLOSED));
+                self.again(error, asked, true)
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// The same for a look at the task that was to bring a new link. It counts as a try, and says nothing about the image's host.
+    pub(crate) fn after_look(&mut self, error: Error) -> Result<Tried> {
+        match error.retry() {
+            Retry::Never => Err(error),
+            Retry::Now => self.again(error, Duration::ZERO, false),
+            // Beyond that the gate waits.
+            Retry::After(asked) => self.again(error, asked.min(LONGEST_PAUSE), false),
+        }
+    }
+
+    fn again(&mut self, error: Error, at_least: Duration, of_host: bool) -> Result<Tried> {
+        if self.tries >= MAX_TRIES || at_least > LONGEST_PAUSE {
+            return Err(error);
+        }
+        let time = at_least.max(self.pause);
         self.tries += 1;
         self.pause *= 2;
         Ok(Tried::Again(Pause { time, of_host }))
-    }
-}
-
-/// How long a host wants to be left alone, when an error says so of all its images.
-pub(crate) fn pause_of_host(error: &Error) -> Option<Duration> {
-    match error.retry() {
-        Retry::After(asked) if error.http_status() > 0 && asked <= LONGEST_PAUSE => Some(asked),
-        _ => None,
     }
 }
 
@@ -144,6 +169,7 @@ impl Download<'_> {
     ///
     /// `LinkExpired` when the host no longer honours the link; a fresh look at the task gives a new one, which goes on from there.
     pub(crate) fn fetch(&self, url: &Url, progress: &mut Progress, sink: &mut dyn Sink) -> Result<Tried> {
+        progress.pause_of_host = None;
         loop {
             let before = progress.partial.len();
             let error = match self.fetch_once(url, &mut progress.partial, sink) {

@@ -18,7 +18,7 @@ mod partial;
 mod pixels;
 mod sniff;
 
-pub(crate) use download::{Download, Pause, Progress, Sink, Tried, pause_of_host};
+pub(crate) use download::{Download, Pause, Progress, Sink, Tried};
 pub(crate) use file::NewFile;
 pub(crate) use inline::decode as decode_inline;
 pub(crate) use inspect::Inspector;
