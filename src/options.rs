@@ -205,10 +205,12 @@ fn is_document(text: &str) -> bool {
 fn dialect_file(path: &str) -> Result<Dialect> {
     let mut bytes = Vec::new();
     // One byte more than is allowed tells that there is more.
-    let read = File::open(Path::new(path)).and_then(|file| file.take(MAX_DOCUMENT as u64 + 1).read_to_end(&mut bytes));
+    let read =
+        open_regular(Path::new(path)).and_then(|file| file.take(MAX_DOCUMENT as u64 + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
         let why = match error.kind() {
             io::ErrorKind::NotFound => "there is no such file".to_owned(),
+            io::ErrorKind::InvalidInput => "it is no regular file".to_owned(),
             _ => of_disk(&error),
         };
         return Err(Error::invalid(format!("the dialect file {} cannot be read: {why}", shown_path(path))));
@@ -217,6 +219,17 @@ fn dialect_file(path: &str) -> Result<Dialect> {
         Ok(json) => Dialect::parse_file(&shown_path(path), json),
         Err(_) => Err(Error::invalid(format!("the dialect file {} is not UTF-8", shown_path(path)))),
     }
+}
+
+/// Opens a file, and nothing that could keep the caller waiting: no pipe, no device.
+fn open_regular(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    let file = options.read(true).open(path)?;
+    let kind = file.metadata()?.file_type();
+    // That of a folder fails to be read, in words of its own.
+    if kind.is_file() || kind.is_dir() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 /// A path in a message. What does not look like one may be a key at the wrong place.
@@ -370,6 +383,15 @@ mod tests {
         assert!(refusal(&with(path)).ends_with(": the document is longer than 1 MiB"));
         let folder = folder.path().to_str().expect("UTF-8");
         assert_eq!(refusal(&with(folder)), format!("the dialect file {folder} cannot be read: the path is a folder"));
+        if cfg!(unix) {
+            let pipe = format!("{folder}/pipe.json");
+            let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+            assert!(made.is_ok_and(|status| status.success()));
+            for path in [&*pipe, "/dev/zero"] {
+                let told = refusal(&with(path));
+                assert!(told.ends_with(" cannot be read: it is no regular file"), "{told}");
+            }
+        }
         assert_eq!(refusal(&with("sk-CANARY")), "the dialect file of that name cannot be read: there is no such file");
         let both = Options { provider: "dimilinks".into(), ..with(path) };
         assert_eq!(refusal(&both), "give a provider or a dialect, not both");

@@ -303,6 +303,19 @@ fn try_says_how_a_body_is_read_and_from_which_pointers() {
         finish(imgtask(&[&arguments[..], &["--json", "--result-body", &result]].concat())).ends_with(0).object();
     assert_eq!(object["from"]["images/0"], "second answer: /images/0/url");
 
+    let refused = sample("survey_fal_result_422.json");
+    let tried = |more: &[&str]| {
+        let arguments = [&arguments[..], &["--json", "--result-body", &refused], more].concat();
+        finish(imgtask(&arguments)).ends_with(0).object()
+    };
+    let object = tried(&["--result-http-status", "422"]);
+    assert_eq!((&object["state"], &object["failure"]["action"]), (&json!("failed"), &json!("change_request")));
+    assert!(
+        object["from"]["failure/message"].as_str().is_some_and(|from| from.starts_with("second answer: /detail/0"))
+    );
+    assert_eq!(tried(&["--result-http-status", "403"])["error"]["status"], "unauthorized");
+    finish(imgtask(&[&arguments[..], &["--result-http-status", "422"]].concat())).ends_with(2).says("--result-body");
+
     let body = sample("lemondata_create_async.json");
     let arguments = ["dialect", "try", "lemondata", "--submit", "--json", "--body", &body];
     let object = finish(imgtask(&arguments)).ends_with(0).object();

@@ -1,9 +1,12 @@
 //! The second answer of a look: some services tell the status at one address and the images at another.
+//!
+//! It waits for its leave within the look's own time, a job's too: where the gate is all but closed and many such tasks finish at
+//! once, their looks hold the workers meanwhile, and other jobs begin later.
 
 use std::time::Instant;
 
 use super::{Api, Target, text};
-use crate::dialect::{Meaning, Reading};
+use crate::dialect::{Meaning, Reading, fails_the_task};
 use crate::error::{Error, Result, Status};
 use crate::http::{Call, Url};
 
@@ -25,9 +28,8 @@ impl Api {
                 read.map_err(|error| self.named(&error, error.status(), &answer.key))?;
                 Ok(url)
             }
-            // The task is over, and there is nothing of it. Every other status is about the key or the way to the service, and
-            // no word on the task.
-            Meaning::Stop if matches!(answer.status, 400 | 422) => {
+            // The task is over, and there is nothing of it.
+            _ if fails_the_task(answer.status) => {
                 self.dialect().read_failed_result(reading, &answer.body);
                 Ok(url)
             }

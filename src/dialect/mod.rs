@@ -39,7 +39,7 @@ pub(crate) use document::{Fault, MAX_DOCUMENT};
 #[cfg(fuzzing)]
 pub(crate) use invariants::{assert_sane, essence, rewritten};
 pub(crate) use profile::{Confidence, ImageAuth, Meaning, Profile, Verb};
-pub(crate) use reading::Reading;
+pub(crate) use reading::{Reading, fails_the_task};
 
 #[cfg(test)]
 pub(crate) use refusal::status_of;

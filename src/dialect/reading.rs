@@ -206,6 +206,12 @@ impl Dialect {
 
 /// A word before a colon is no code beyond this length, bytes.
 const MAX_CODE: usize = 64;
+/// Whether the HTTP status of a second answer says that the task failed. Every other refusal is about the key or the way to the
+/// service, and no word on the task.
+pub(crate) fn fails_the_task(http_status: u16) -> bool {
+    matches!(http_status, 400 | 422)
+}
+
 const NO_REASON: &str = "the service gave no reason";
 
 fn unreadable(why: Unreadable) -> Error {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::describe::{self, Described};
+use super::reading::fails_the_task;
 use super::{Dialect, Meaning, Outgoing, Reading, trace};
 use crate::error::{Error, Status};
 use crate::task::{Image, State, Task};
@@ -28,6 +29,8 @@ pub struct Answer<'a> {
     pub to_submit: bool,
     /// The body of the second answer, in which the images are, for services that keep them apart.
     pub result: Option<&'a str>,
+    /// The HTTP status of that second answer. 400 and 422 are the failure of the task.
+    pub result_http_status: u16,
 }
 
 /// How an answer is read.
@@ -188,11 +191,32 @@ impl Trial {
     fn take(&mut self, dialect: &Dialect, mut reading: Reading, answer: &Answer<'_>) {
         self.from = trace::task(dialect, &reading.task, answer.body);
         if let Some(body) = answer.result.filter(|_| !reading.result.is_empty()) {
-            if let Err(error) = dialect.read_result(&mut reading, body.to_owned()) {
-                self.task = Err(error);
-                return;
+            let http_status = answer.result_http_status;
+            match Meaning::of(http_status) {
+                Meaning::Ok => {
+                    if let Err(error) = dialect.read_result(&mut reading, body.to_owned()) {
+                        self.task = Err(error);
+                        return;
+                    }
+                    self.from.extend(trace::images(dialect, &reading.task, body));
+                }
+                _ if fails_the_task(http_status) => {
+                    dialect.read_failed_result(&mut reading, body.as_bytes());
+                    let second = |(name, pointer): (String, String)| {
+                        (
+                            name.replace("error/", "failure/").replace("provider_code", "code"),
+                            format!("second answer: {pointer}"),
+                        )
+                    };
+                    self.from.extend(trace::refusal(dialect, body).into_iter().map(second));
+                }
+                meaning => {
+                    let refusal = dialect.read_refusal(body.as_bytes());
+                    let status = refusal.status(meaning, http_status);
+                    self.task = Err(refusal.into_error(status).with_http_status(http_status));
+                    return;
+                }
             }
-            self.from.extend(trace::images(dialect, &reading.task, body));
         }
         let mut task = reading.task;
         let done = task.state == State::Succeeded && task.images.is_empty();

@@ -52,7 +52,7 @@ pub fn body(mut data: &[u8]) {
                 let other = read(&other);
                 assert!(alike(reading, other), "the same JSON, written otherwise, reads as something else");
             }
-            let trial = draft.read(Answer { http_status, body, to_submit, result: None });
+            let trial = draft.read(Answer { http_status, body, to_submit, result: None, result_http_status: 200 });
             if dialect.meaning(http_status) == Meaning::Ok {
                 assert_eq!(trial.task.is_ok(), read(body).is_ok());
                 traced(&trial, body);
@@ -138,7 +138,13 @@ fn alike(one: Result<Reading, Error>, other: Result<Reading, Error>) -> bool {
 fn result(dialect: &Dialect, draft: &Draft, body: &str) {
     const FIRST: &str = r#"{"status":"COMPLETED","request_id":"r","response_url":"https://queue.example/r"}"#;
     let known = || dialect.read_look(FIRST.to_owned());
-    let trial = draft.read(Answer { http_status: 200, body: FIRST, to_submit: false, result: Some(body) });
+    let trial = draft.read(Answer {
+        http_status: 200,
+        body: FIRST,
+        to_submit: false,
+        result: Some(body),
+        result_http_status: 200,
+    });
     if let (false, Ok(task)) = (trial.result.is_empty(), &trial.task) {
         assert_sane(task);
     }

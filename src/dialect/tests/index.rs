@@ -90,21 +90,24 @@ fn refused(error: &Error) -> String {
     format!("error {}; {}", error.status(), code(error.provider_code(), ""))
 }
 
+/// The second answer to a look at a task that succeeded.
+fn read_second(dialect: &Dialect, http: u16, body: String) -> Reading {
+    let mut reading = look(dialect, r#"{"status":"COMPLETED","request_id":"r"}"#);
+    if http == 200 {
+        dialect.read_result(&mut reading, body).expect("a result");
+    } else {
+        assert!(crate::dialect::fails_the_task(http), "{http}");
+        dialect.read_failed_result(&mut reading, body.as_bytes());
+    }
+    reading
+}
+
 fn read(row: &Row) -> String {
     let dialect = provider(&row.provider);
     let body = sample(&row.file);
     let meaning = dialect.meaning(row.http);
     let read = match row.request.as_str() {
-        "result" => {
-            let known = r#"{"status":"COMPLETED","request_id":"r"}"#;
-            let mut reading = look(&dialect, known);
-            if meaning == Meaning::Ok {
-                dialect.read_result(&mut reading, body).expect("a result");
-            } else {
-                dialect.read_failed_result(&mut reading, body.as_bytes());
-            }
-            Ok(reading)
-        }
+        "result" => Ok(read_second(&dialect, row.http, body)),
         _ if meaning != Meaning::Ok => {
             let refusal = dialect.read_refusal(body.as_bytes());
             return format!("{}; {}", meaning.name(), code(&refusal.code, &refusal.kind));
@@ -135,7 +138,11 @@ fn every_sample_reads_the_same_with_other_white_space_and_escapes() {
         let other = rewritten(&body).expect("JSON");
         assert!(other.len() > body.len(), "{}", row.file);
         let readings = [body.clone(), other.clone()].map(|body| {
-            let reading = if row.request == "submit" { dialect.read_submit(body) } else { dialect.read_look(body) };
+            let reading = match row.request.as_str() {
+                "submit" => dialect.read_submit(body),
+                "result" => Ok(read_second(&dialect, row.http, body)),
+                _ => dialect.read_look(body),
+            };
             reading.map(essence).map_err(|error| error.to_string())
         });
         assert_eq!(readings[0], readings[1], "{}", row.file);
@@ -172,11 +179,73 @@ fn every_built_in_dialect_has_a_sample_of_each_way_a_task_goes() {
     assert!(with("running") >= 28 && with("cancelled") >= 7 && with("expired") >= 2, "{states:?}");
 }
 
+/// The status words that each service's pages name, in lower case, between bars, and the HTTP status of a task that is gone.
+const WORDS: &[(&str, &str, u16)] = &[
+    ("dimilinks", "queued|in_progress|succeeded|failed|processing|completed", 404),
+    ("dimilinks-legacy", "queued|dispatched|running|success|failed", 0),
+    ("lemondata", "pending|processing|completed|failed", 404),
+    ("replicate", "starting|processing|succeeded|failed|canceled|aborted", 404),
+    ("bfl", "pending|ready|error|failed|request moderated|content moderated|task not found", 0),
+    ("fal", "in_queue|in_progress|completed", 0),
+    ("openai-responses", "queued|in_progress|completed|failed|cancelled|incomplete", 404),
+    ("runway", "pending|throttled|running|succeeded|failed|cancelled", 0),
+    ("leonardo", "pending|complete|failed", 0),
+    (
+        "novita",
+        "task_status_queued|task_status_processing|task_status_succeed|task_status_failed|task_status_canceled",
+        0,
+    ),
+    ("novita-v2", "0|1|2|3|4", 0),
+    ("piapi", "pending|staged|processing|completed|failed", 0),
+    ("apimart", "submitted|pending|processing|completed|failed|cancelled", 0),
+    ("vibetool", "pending|processing|completed|failed", 0),
+    ("kie", "waiting|queuing|generating|success|fail", 0),
+    ("nanobanana", "0|1|2|3", 0),
+    ("modelscope", "pending|processing|succeed|failed", 0),
+    ("bria", "in_progress|completed|error|unknown", 404),
+    ("sub2api", "processing|completed|failed", 0),
+    ("dashscope", "pending|running|succeeded|failed|canceled|unknown", 0),
+    ("midjourney-proxy", "not_start|submitted|in_progress|success|failure", 0),
+    ("luma", "queued|dreaming|processing|completed|failed", 0),
+    ("imini", "queued|processing|succeeded|failed", 0),
+    ("evolink", "pending|processing|completed|failed", 0),
+    ("leaper", "pending|processing|uploading|partial|completed|failed", 410),
+    ("tokenhub", "succeeded", 0),
+    ("cometapi", "queued|in_progress|success|failure", 0),
+    ("toapis", "queued|in_progress|completed|failed", 0),
+    ("stability", "success|content_filtered", 404),
+];
+
+#[test]
+fn every_status_word_that_a_service_names_has_a_sample() {
+    let (mut seen, mut missing) = (BTreeSet::new(), Vec::new());
+    for row in rows().into_iter().filter(|row| row.request != "result") {
+        let dialect = provider(&row.provider);
+        let body = sample(&row.file);
+        let read = if row.request == "submit" { dialect.read_submit(body) } else { dialect.read_look(body) };
+        let word = read.map_or_else(|_| String::new(), |reading| reading.task.provider_status.to_lowercase());
+        let state = row.reads_as.split([' ', ';']).next().expect("a word").to_owned();
+        seen.insert((row.provider.clone(), if state == "gone" { row.http.to_string() } else { word }));
+    }
+    for (name, words, gone) in WORDS {
+        let gone = Some(gone.to_string()).filter(|_| *gone != 0);
+        for word in words.split('|').map(str::to_owned).chain(gone) {
+            if !seen.contains(&(name.to_string(), word.clone())) {
+                missing.push(format!("{name}: {word}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:?}");
+    let without_words = ["acedata"];
+    let untold = |name: &&str| !without_words.contains(name) && !WORDS.iter().any(|(known, ..)| known == name);
+    assert_eq!(Dialect::builtin_names().find(untold), None);
+}
+
 #[test]
 fn a_failure_always_says_what_helps() {
     for row in rows().iter().filter(|row| row.reads_as.starts_with("failed")) {
         assert!(
-            [FailureAction::Resubmit, FailureAction::ChangeRequest]
+            [FailureAction::Resubmit, FailureAction::ChangeRequest, FailureAction::CheckAccount]
                 .iter()
                 .any(|action| row.reads_as.ends_with(action.name())),
             "{}",

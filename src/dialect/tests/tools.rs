@@ -12,7 +12,7 @@ fn draft(json: &str) -> Draft {
 }
 
 fn tried(dialect: &str, http_status: u16, body: &str, to_submit: bool) -> Trial {
-    draft(dialect).read(Answer { http_status, body, to_submit, result: None })
+    draft(dialect).read(Answer { http_status, body, to_submit, result: None, result_http_status: 200 })
 }
 
 fn from<'t>(trial: &'t Trial, name: &str) -> &'t str {
@@ -157,7 +157,13 @@ fn a_second_answer_and_bytes_at_a_path_are_read_as_a_client_would() {
     let trial = tried(fal, 200, &status, false);
     assert!(trial.result.contains("/requests/") && !trial.without_image, "{trial:?}");
     assert_eq!(from(&trial, "result"), "/response_url");
-    let answer = |result| Answer { http_status: 200, body: &status, to_submit: false, result: Some(result) };
+    let answer = |result| Answer {
+        http_status: 200,
+        body: &status,
+        to_submit: false,
+        result: Some(result),
+        result_http_status: 200,
+    };
     let trial = draft(fal).read(answer(&*result));
     assert_eq!(trial.task.as_ref().map(|task| task.images.len()).ok(), Some(1), "{trial:?}");
     assert_eq!(from(&trial, "images/0"), "second answer: /images/0/url");

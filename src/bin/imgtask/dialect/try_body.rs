@@ -31,6 +31,7 @@ Members with --json: those of a task, which `imgtask --help` names, and
 Examples:
   imgtask dialect try my-service.json --body finished.json
   imgtask dialect try my-service.json --body accepted.json --submit
+  imgtask dialect try fal --body completed.json --result-body refused.json --result-http-status 422
   imgtask dialect try lemondata --body refused.json --http-status 429 --header 'Retry-After: 8' --json")]
 pub(crate) struct Try {
     /// A file with a dialect, or the name of a built-in provider
@@ -44,6 +45,11 @@ pub(crate) struct Try {
     /// File with the body of the second answer, where the first only says where the images are
     #[arg(long, value_name = "SAMPLE")]
     result_body: Option<PathBuf>,
+
+    /// The second answer's HTTP status; 400 and 422 are the failure of the task
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "result_body",
+        value_parser = clap::value_parser!(u16).range(100..600))]
+    result_http_status: u16,
 
     /// The answer's HTTP status
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(100..600))]
@@ -87,7 +93,13 @@ impl Try {
         let body = read_json(&self.body)?;
         let result = self.result_body.as_deref().map(read_json).transpose()?;
         let (http_status, to_submit) = (self.http_status, self.submit);
-        let mut trial = draft.read(Answer { http_status, body: &body, to_submit, result: result.as_deref() });
+        let mut trial = draft.read(Answer {
+            http_status,
+            body: &body,
+            to_submit,
+            result: result.as_deref(),
+            result_http_status: self.result_http_status,
+        });
         trial.wait = trial.wait.into_iter().chain(asked.into_iter().flatten()).max();
         let notes = self.notes(&trial);
         if self.json {
