@@ -77,7 +77,7 @@ impl Shared {
         };
         self.told("submit", &result);
         let entry = entry.ok().flatten();
-        if let (Some(journal), Some(entry)) = (&self.journal, entry) {
+        if let (Some(journal), Some(entry)) = (self.journal_if_any(), entry) {
             match &result {
                 Ok(task) => {
                     let reference = if task.poll_ref.is_empty() { &task.id } else { &task.poll_ref };
@@ -140,7 +140,7 @@ impl Shared {
 
     /// Writes down that a submit is about to be sent.
     fn announce(&self, key: Key) -> Result<Option<EntryId>> {
-        let Some(journal) = &self.journal else { return Ok(None) };
+        let Some(journal) = self.journal_if_any() else { return Ok(None) };
         let entry = match self.lock().slots.get(key) {
             Some(slot) => self.entry_of(slot, true),
             None => return Ok(None),

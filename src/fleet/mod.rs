@@ -307,7 +307,7 @@ impl Shared {
             (_, None) => {}
             (_, Some(_)) => return Err(Error::invalid("only the goal file takes a path")),
         }
-        if self.journal.is_some() {
+        if self.journal_if_any().is_some() {
             path = path.map(lasting).transpose()?;
         }
         let mut slot = Slot::new(goal, images);

@@ -107,8 +107,13 @@ impl Fleet {
 }
 
 impl Shared {
+    /// The journal. A build that never has one keeps nothing of what is done with it.
+    pub(super) fn journal_if_any(&self) -> Option<&Arc<Journal>> {
+        self.journal.as_ref().filter(|_| cfg!(feature = "journal"))
+    }
+
     fn journal(&self) -> Result<&Arc<Journal>> {
-        self.journal.as_ref().ok_or_else(|| match cfg!(feature = "journal") {
+        self.journal_if_any().ok_or_else(|| match cfg!(feature = "journal") {
             true => Error::new(Status::Journal, "the client has no journal: set its journal path"),
             false => Error::new(Status::Unsupported, "this build has no journal: build it with the feature `journal`"),
         })
@@ -139,14 +144,14 @@ impl Shared {
     /// Keeps a job about a task that exists. The host knows the task anyway, so nobody waits for the disk.
     pub(super) fn keep(&self, slot: &mut Slot) {
         // What has no name cannot be found again.
-        if let Some(journal) = self.journal.as_ref().filter(|_| !slot.reference().is_empty()) {
+        if let Some(journal) = self.journal_if_any().filter(|_| !slot.reference().is_empty()) {
             slot.entry = Some(journal.add_later(&self.entry_of(slot, false)));
         }
     }
 
     /// The host has seen the end of a job. Never waits for the disk.
     pub(super) fn acknowledged(&self, entry: EntryId) {
-        let Some(journal) = &self.journal else { return };
+        let Some(journal) = self.journal_if_any() else { return };
         journal.remove(entry);
         // Workers that sleep do not see it; those that do not, do.
         if !self.journal_told.swap(true, Ordering::AcqRel) {
@@ -159,12 +164,12 @@ impl Shared {
     pub(super) fn journal_waits(&self) -> bool {
         // In this order: what comes in between is told twice rather than not at all.
         self.journal_told.store(false, Ordering::Release);
-        self.journal.as_ref().is_some_and(|journal| journal.has_queued())
+        self.journal_if_any().is_some_and(|journal| journal.has_queued())
     }
 
     /// Brings the journal up to date. What the disk refuses stays queued; the log is told once.
     pub(super) fn flush_journal(&self) {
-        let Some(journal) = &self.journal else { return };
+        let Some(journal) = self.journal_if_any() else { return };
         match journal.flush() {
             Ok(()) => self.journal_fails.store(false, Ordering::Relaxed),
             Err(error) => {
@@ -177,7 +182,7 @@ impl Shared {
 
     /// Lets the journal's file go, so that another client can have it at once.
     pub(super) fn close_journal(&self) {
-        if let Some(journal) = &self.journal {
+        if let Some(journal) = self.journal_if_any() {
             journal.close();
         }
     }

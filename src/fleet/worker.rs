@@ -172,7 +172,7 @@ impl Shared {
 
     /// What is to be done now, else when to ask again.
     fn find_errand(&self, state: &mut State) -> std::result::Result<Errand, Option<u64>> {
-        if let Some(journal) = &self.journal
+        if let Some(journal) = self.journal_if_any()
             && journal.has_queued()
             && state.crew.flushed.elapsed() >= JOURNAL_PAUSE
         {
