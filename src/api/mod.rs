@@ -157,18 +157,20 @@ impl Api {
         let answer = self.look_answer(target, &call, leave).map_err(|error| error.with_task_id(&target.id))?;
         let hint = answer.retry_after;
         let mut reading = self.read_task(answer, target)?;
-        let mut from = self.origin(target).clone();
+        let second;
+        let mut from = self.origin(target);
         if !reading.result.is_empty() {
             // Not every address shows the id.
             let id = if target.id.is_empty() { reading.task.id.clone() } else { target.id.clone() };
-            from = self.take_result(&mut reading, target, &call).map_err(|error| error.with_task_id(&id))?;
+            second = self.take_result(&mut reading, target, &call).map_err(|error| error.with_task_id(&id))?;
+            from = &second;
         }
         let hint = longer(reading.wait_hint, hint);
         if reading.unknown_word {
             self.tell_unknown_word(&reading.task.provider_status, target);
         }
         let names_images = reading.names_images;
-        let task = self.finish(reading, target, &from);
+        let task = self.finish(reading, target, from);
         let without_image = names_images && task.state == State::Succeeded && task.images.is_empty();
         Ok(Look { task, hint, without_image })
     }

@@ -18,6 +18,10 @@ const MAX_PARTS: usize = 8 * MAX_ITEMS as usize;
 
 /// The part of an item that is a text: the item itself.
 pub(super) const ITSELF: u8 = 0;
+/// What a value counts as: an item of a list, or a part of one, when it begins; for itself, when all of it was seen.
+const ITEM: u8 = 1;
+const WHOLE: u8 = 2;
+const WHOLLY: u8 = ITEM | WHOLE;
 
 /// What a walk found.
 pub(super) struct Found<'a> {
@@ -95,17 +99,17 @@ impl<'a> Found<'a> {
     }
 
     /// Takes note of a value at a known place.
-    fn keep(&mut self, state: &State, value: Value<'a>) {
-        self.keep_item(state, value);
-        self.keep_value(state, value);
-    }
-
-    /// Takes note of a value that is an item of a list, or a part of one.
-    fn keep_item(&mut self, state: &State, value: Value<'a>) {
+    fn keep<const ASPECTS: u8>(&mut self, state: &State, value: Value<'a>) {
         for mark in &state.marks {
             match *mark {
-                Mark::Slot(_) | Mark::FirstSlot(_) => {}
-                Mark::Item { list, alone } => {
+                Mark::Slot(slot) if ASPECTS & WHOLE != 0 => self.slots[usize::from(slot)] = value,
+                Mark::FirstSlot(slot) if ASPECTS & WHOLE != 0 => {
+                    let first = &mut self.slots[usize::from(slot)];
+                    if first.is_blank() {
+                        *first = value;
+                    }
+                }
+                Mark::Item { list, alone } if ASPECTS & ITEM != 0 => {
                     let is_text = matches!(value, Value::Text(_) | Value::Escaped(_));
                     // In a list every place counts, also an empty one: an image keeps its place in the service's list.
                     if !alone || is_text || matches!(value, Value::Object(_)) {
@@ -115,23 +119,8 @@ impl<'a> Found<'a> {
                         self.keep_part(list, ITSELF, value);
                     }
                 }
-                Mark::Part { list, part } => self.keep_part(list, part, value),
-            }
-        }
-    }
-
-    /// Takes note of a value that counts for itself.
-    fn keep_value(&mut self, state: &State, value: Value<'a>) {
-        for mark in &state.marks {
-            match *mark {
-                Mark::Slot(slot) => self.slots[usize::from(slot)] = value,
-                Mark::FirstSlot(slot) => {
-                    let first = &mut self.slots[usize::from(slot)];
-                    if first.is_blank() {
-                        *first = value;
-                    }
-                }
-                Mark::Item { .. } | Mark::Part { .. } => {}
+                Mark::Part { list, part } if ASPECTS & ITEM != 0 => self.keep_part(list, part, value),
+                _ => {}
             }
         }
     }
@@ -175,7 +164,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_, '_, 'de> {
         }
         let json = <&RawValue as serde::Deserialize>::deserialize(d)?.get();
         if self.state.leaf || !json.starts_with(['{', '[']) {
-            self.found.keep(self.state, Value::of(json));
+            self.found.keep::<WHOLLY>(self.state, Value::of(json));
             return Ok(());
         }
         // The text was read once already, so that it can only be refused for what the first walk refuses, too.
@@ -191,23 +180,23 @@ impl<'de> Visitor<'de> for Walk<'_, '_, 'de> {
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
-        self.found.keep(self.state, Value::Null);
+        self.found.keep::<WHOLLY>(self.state, Value::Null);
         Ok(())
     }
 
     fn visit_bool<E>(self, set: bool) -> Result<(), E> {
-        self.found.keep(self.state, Value::Bool(set));
+        self.found.keep::<WHOLLY>(self.state, Value::Bool(set));
         Ok(())
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<(), E> {
-        self.found.keep(self.state, Value::Text(text));
+        self.found.keep::<WHOLLY>(self.state, Value::Text(text));
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Walk { trie, state, found, lenient } = self;
-        found.keep_item(state, Value::Object(""));
+        found.keep::<ITEM>(state, Value::Object(""));
         let mut seen = 0u64;
         let mut whole = EMPTY_OBJECT;
         while let Some(known) = map.next_key_seed(Member(state))? {
@@ -225,13 +214,13 @@ impl<'de> Visitor<'de> for Walk<'_, '_, 'de> {
             seen |= bit;
             map.next_value_seed(Walk { trie, state, found: &mut *found, lenient })?;
         }
-        found.keep_value(state, Value::Object(whole));
+        found.keep::<WHOLE>(state, Value::Object(whole));
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let Walk { trie, state, found, lenient } = self;
-        found.keep_item(state, Value::List(""));
+        found.keep::<ITEM>(state, Value::List(""));
         let mut whole = EMPTY_LIST;
         for index in 0.. {
             let more = match state.item(index) {
@@ -246,7 +235,7 @@ impl<'de> Visitor<'de> for Walk<'_, '_, 'de> {
             }
             whole = "";
         }
-        found.keep_value(state, Value::List(whole));
+        found.keep::<WHOLE>(state, Value::List(whole));
         Ok(())
     }
 }

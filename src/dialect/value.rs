@@ -46,11 +46,18 @@ impl<'a> Value<'a> {
     }
 
     /// Whether it says nothing: absent, `null`, or a text of white space.
+    #[inline]
     pub(super) fn is_blank(&self) -> bool {
         match self {
             Value::Null => true,
-            Value::Text(text) => text.trim_start().is_empty(),
-            Value::Escaped(text) => is_white(text),
+            // Most begin with a letter.
+            Value::Text(text) | Value::Escaped(text)
+                if text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric) =>
+            {
+                false
+            }
+            Value::Text(text) => is_white(text, false),
+            Value::Escaped(text) => is_white(text, true),
             _ => false,
         }
     }
@@ -234,10 +241,11 @@ pub(super) fn unescape(text: &str) -> String {
     plain
 }
 
-/// Whether a text with escapes is one of white space.
-fn is_white(text: &str) -> bool {
+/// Whether a text, perhaps with escapes, is one of white space.
+#[cold]
+fn is_white(text: &str, escaped: bool) -> bool {
     let mut rest = text.trim_start();
-    while let Some(after) = rest.strip_prefix('\\') {
+    while let Some(after) = rest.strip_prefix('\\').filter(|_| escaped) {
         rest = match after.as_bytes().first() {
             Some(b'n' | b'r' | b't' | b'f') => &after[1..],
             Some(b'u') => match hex4(&after[1..]) {
