@@ -9,22 +9,15 @@ import sys
 
 import imgtask
 
-try:
-    import numpy
-except ImportError:
-    numpy = None
-try:
-    import PIL.Image
-except ImportError:
-    PIL = None
 
-
-def brightness(pixels):
+def brightness(pixels: imgtask.Pixels) -> float:
     """The mean of red, green and blue, 0 to 255."""
-    if numpy is not None:
-        return numpy.asarray(pixels)[:, :, :3].mean()  # (height, width, 4), without a copy
-    data = pixels.data
-    return (sum(data) - sum(data[3::4])) / (3 * pixels.width * pixels.height)
+    try:
+        import numpy
+    except ImportError:
+        data = pixels.data
+        return (sum(data) - sum(data[3::4])) / (3 * pixels.width * pixels.height)
+    return float(numpy.asarray(pixels)[:, :, :3].mean())  # (height, width, 4), without a copy
 
 
 with imgtask.Client("dimilinks") as client:
@@ -33,7 +26,9 @@ with imgtask.Client("dimilinks") as client:
 
 print(f"{picture.width} x {picture.height}, brightness {brightness(picture.rgba(max_side=256)):.0f}")
 if len(sys.argv) > 1:
-    if PIL is None:
+    try:
+        import PIL.Image
+    except ImportError:
         sys.exit("a thumbnail needs PIL: pip install pillow")
     # Made small here, with a good filter: PIL writes the file.
     PIL.Image.fromarray(picture.rgba(max_side=64)).save(sys.argv[1])

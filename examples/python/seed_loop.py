@@ -9,11 +9,12 @@ The key is in the environment: LEMONDATA_API_KEY.
 """
 
 import sys
+from typing import Any
 
 import imgtask
 
 
-def poll_image_task(task_id, max_wait=300, interval=3):
+def poll_image_task(task_id: str, max_wait: float = 300, interval: float = 3) -> Any:
     """The service's answer, as a dict, once the task is completed.
 
     Raises an Exception with the reason when the task failed, and a TimeoutError after `max_wait` seconds.
@@ -22,7 +23,7 @@ def poll_image_task(task_id, max_wait=300, interval=3):
         try:
             return client.wait(task_id, timeout=max_wait).raw
         except imgtask.TaskFailed as failed:
-            raise Exception(f"Image generation failed: {failed.task.failure.message}") from failed
+            raise Exception(f"Image generation failed: {failed.failure.message}") from failed
 
 
 if __name__ == "__main__":

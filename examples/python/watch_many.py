@@ -9,11 +9,12 @@ second run does not ask for it again. The key is in the environment: DIMILINKS_A
 import json
 import sys
 from pathlib import Path
+from typing import Any, Iterable, Set, TextIO, Union
 
 import imgtask
 
 
-def watch_many(ids, folder, **options):
+def watch_many(ids: Iterable[str], folder: Union[str, Path], **options: Any) -> None:
     """Watches `ids`, which may be a generator; `options` are the client's."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -22,7 +23,7 @@ def watch_many(ids, folder, **options):
         left = (ref for ref in ids if ref not in done)
         for outcome in client.watch(left, download_to=folder):
             if outcome.error is None:
-                line = {"id": outcome.ref, "file": outcome.path.name}
+                line = {"id": outcome.ref, "file": outcome.files[0].path.name}
             elif outcome.error.retryable:
                 print(outcome.error, file=sys.stderr)
                 continue  # the next run tries it again
@@ -32,9 +33,10 @@ def watch_many(ids, folder, **options):
             print(json.dumps(line), file=manifest, flush=True)
 
 
-def read(manifest):
+def read(manifest: TextIO) -> Set[str]:
     """The ids that an earlier run has written down."""
-    done, line = set(), "\n"
+    done: Set[str] = set()
+    line = "\n"
     manifest.seek(0)
     for line in manifest:
         try:

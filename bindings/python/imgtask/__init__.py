@@ -135,9 +135,14 @@ __all__ = [
     "providers",
 ]
 
-# A traceback names the class where people import it from.
-for _name in __all__:
-    _thing = globals()[_name]
-    if isinstance(_thing, type):
-        _thing.__module__ = __name__
-del _name, _thing
+
+def _show_as_ours() -> None:
+    """A traceback names the class where people import it from."""
+    for name in __all__:
+        thing = globals()[name]
+        if isinstance(thing, type):
+            thing.__module__ = __name__
+
+
+_show_as_ours()
+del _show_as_ours

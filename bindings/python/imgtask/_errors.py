@@ -7,7 +7,7 @@ from . import _abi
 from ._abi import Status
 from ._handles import ErrorHandle
 from ._library import Library
-from ._task import State, Task
+from ._task import Failure, State, Task
 
 #: The library's statuses as numbers with names; a number from a newer library stays a plain int.
 StatusNumber = Union[Status, int]
@@ -222,12 +222,20 @@ class TaskFailed(Error):
     `status` is `Status.OK`: the look was fine, it is the task that failed.
     """
 
-    task: Task
+    # Never `None` here, which who catches it need not check.
+    task: Task  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @property
     def state(self) -> State:
         """How the task ended: failed, cancelled or expired."""
         return self.task.state
+
+    @property
+    def failure(self) -> Failure:
+        """Why: `task.failure`, which is there for every task that ended so."""
+        failure = self.task.failure
+        assert failure is not None
+        return failure
 
 
 _CLASSES: Dict[int, Type[Error]] = {

@@ -144,7 +144,8 @@ def find(path: Optional[PathLike] = None, *, package: Path = Path(__file__).pare
                 tried.append(f"{file}: {why}")
     # The loader knows the versioned name without a compiler's or ldconfig's help; find_library needs one of these.
     found = ctypes.util.find_library("imgtask")
-    for name in dict.fromkeys([*reversed(file_names()), *([found] if found else [])]):
+    names = [*reversed(file_names()), *([found] if found else [])]
+    for name in dict.fromkeys(names):
         try:
             return open_library(name)
         except Unfit as why:

@@ -4,7 +4,7 @@ import ctypes
 import json
 from dataclasses import dataclass, field, fields
 from enum import Enum
-from typing import Any, ClassVar, Dict, List, Optional, Tuple, Type
+from typing import Any, ClassVar, Dict, List, Optional, Tuple, Type, Union
 
 from . import _abi
 from ._handles import TaskHandle
@@ -214,7 +214,7 @@ class Later:
         return rest[self.name]
 
 
-def plain(value: Any) -> Any:
+def plain(value: Union[Word, Tuple[Image, ...], Image, Failure, str, float, None]) -> Any:
     """A field of a task as JSON can hold it."""
     if isinstance(value, Word):
         return str(value)
