@@ -33,7 +33,7 @@ step() { # a name, a time limit in seconds, a command
 }
 
 missing=()
-for tool in valgrind luajit clang c++ love Xvfb pkg-config; do
+for tool in valgrind luajit clang c++ love Xvfb pkg-config bash zsh fish mandoc groff; do
   command -v "$tool" >/dev/null || missing+=("$tool")
 done
 unshare --map-root-user --net --mount true 2>/dev/null && command -v ip >/dev/null || missing+=("network namespaces")

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use crate::exit::{Outcome, Problem};
 use crate::finish::Finish;
@@ -35,7 +35,7 @@ pub(crate) struct Download {
     index: String,
 
     /// A file, a folder/, a pattern with {id}, {index}, {ext}, or - for the standard output
-    #[arg(long, short, value_name = "PATH", default_value = ".")]
+    #[arg(long, short, value_name = "PATH", default_value = ".", value_hint = ValueHint::AnyPath)]
     out: PathBuf,
 
     /// Name the files in the folder of --out, with {id}, {index}, {ext} [default: {id}-{index}.{ext}]

@@ -1,6 +1,7 @@
 //! The command line `imgtask`.
 
 mod cancel;
+mod completions;
 mod demo;
 mod dialect;
 mod download;
@@ -9,6 +10,7 @@ mod exit;
 mod fetch;
 mod finish;
 mod interrupt;
+mod man;
 mod providers;
 mod report;
 mod sandbox;
@@ -111,6 +113,8 @@ enum Command {
     /// A gateway on this machine that speaks the providers' documented contracts, and misbehaves on request
     #[command(after_long_help = sandbox::help())]
     Sandbox(sandbox::SandboxOptions),
+    Completions(completions::Completions),
+    Man(man::ManPages),
 }
 
 fn main() -> ExitCode {
@@ -139,6 +143,8 @@ fn run(command: Command) -> Outcome {
         Command::Download(download) => download.run(),
         Command::Cancel(cancel) => cancel.run(),
         Command::Dialect(dialect) => dialect.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
         // The code is the command's own, and not one of ours.
         Command::Sandbox(options) if !options.command.is_empty() => match sandbox::run_command(&options) {
             Ok(code) => std::process::exit(code.into()),

@@ -1,11 +1,13 @@
 //! Which service a command speaks to, and with which key.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use clap::{Arg, Args, Command, ValueHint};
 use imgtask::{Client, Error, Options, State, Status, Task};
 
 use crate::exit::{Exit, Outcome, Problem};
@@ -24,18 +26,19 @@ const MAX_JSON_FILE: u64 = 256 * 1024 * 1024;
 pub(crate) struct Service {
     /// The provider, one of `imgtask providers`
     #[arg(long, short = 'p', value_name = "NAME", env = PROVIDER, hide_env_values = true)]
+    #[arg(value_parser = ProviderName, hide_possible_values = true)]
     provider: Option<String>,
 
     /// Speak a dialect of your own, a JSON file, instead of a provider's; `imgtask dialect` helps to write one
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     dialect: Option<PathBuf>,
 
     /// Another address of the API [env: <NAME>_BASE_URL]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     base_url: Option<String>,
 
     /// Read the key from FILE, - is the standard input [default: the provider's variable]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     key_file: Option<PathBuf>,
 
     /// Go through http://host:port, or `env` for HTTPS_PROXY and its kin
@@ -43,7 +46,7 @@ pub(crate) struct Service {
     proxy: Option<String>,
 
     /// Trust the roots of this PEM file instead of the built-in ones
-    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Network")]
     ca_file: Option<PathBuf>,
 
     /// Look at this pace instead of the provider's, at least 1s (shorter only on this machine)
@@ -57,6 +60,22 @@ pub(crate) struct Service {
     /// Follow image links into private networks although the API is public
     #[arg(long, help_heading = "Network")]
     allow_private_images: bool,
+}
+
+/// Reads any name, and lets shells complete those of the built-in providers.
+#[derive(Clone)]
+pub(crate) struct ProviderName;
+
+impl TypedValueParser for ProviderName {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(imgtask::providers().iter().map(|provider| PossibleValue::new(provider.name))))
+    }
 }
 
 /// A client, and how to reach the same service again.

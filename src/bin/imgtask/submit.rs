@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, ValueHint};
 use imgtask::Status;
 use serde_json::{Map, Value};
 
@@ -38,7 +38,7 @@ pub(crate) struct Submit {
     set: Vec<String>,
 
     /// Read the request from FILE, - is the standard input; --prompt and --set replace its members
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     request: Option<PathBuf>,
 
     /// Wait for the task and print its images' links
@@ -46,7 +46,7 @@ pub(crate) struct Submit {
     wait: bool,
 
     /// Wait and save the images to a file, a folder/, a pattern with {id}, {index}, {ext}, or -
-    #[arg(long, short, value_name = "PATH", visible_alias = "download")]
+    #[arg(long, short, value_name = "PATH", visible_alias = "download", value_hint = ValueHint::AnyPath)]
     out: Option<PathBuf>,
 
     /// Name the files in the folder of --out, with {id}, {index}, {ext} [default: {id}-{index}.{ext}]

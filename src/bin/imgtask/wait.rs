@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use crate::exit::{Exit, Outcome, Problem};
 use crate::finish::Finish;
@@ -42,7 +42,7 @@ pub(crate) struct Wait {
     timeout: Option<Duration>,
 
     /// Save the images to a file, a folder/, a pattern with {id}, {index}, {ext}, or -
-    #[arg(long, short, value_name = "PATH", visible_alias = "download")]
+    #[arg(long, short, value_name = "PATH", visible_alias = "download", value_hint = ValueHint::AnyPath)]
     out: Option<PathBuf>,
 
     /// Name the files in the folder of --out, with {id}, {index}, {ext} [default: {id}-{index}.{ext}]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use imgtask::{Client, Error, Options, PathPattern, ProviderInfo, SavedPicture, State, Status, Task};
 use serde_json::json;
 
@@ -39,7 +39,7 @@ Examples:
   imgtask demo --out pictures --speed 60")]
 pub(crate) struct Demo {
     /// The folder for the images and index.html
-    #[arg(long, short, value_name = "DIR", default_value = "imgtask-demo")]
+    #[arg(long, short, value_name = "DIR", default_value = "imgtask-demo", value_hint = ValueHint::DirPath)]
     out: PathBuf,
 
     /// How many times faster than a real service the sandbox works

@@ -1,6 +1,6 @@
 //! `imgtask dialect check`: what is wrong with a dialect.
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use imgtask::dialects::{Draft, Fault};
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ still not be meant is noted on the standard error. Ends with 0 when all files ar
 Members with --json, one object a file: file, ok, name, title, faults[]: pointer, message; notes[].")]
 pub(crate) struct Check {
     /// Files with dialects, or names of built-in providers; - is the standard input
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
     files: Vec<String>,
 
     /// Print one JSON object a file

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use imgtask::dialects::Request;
 use serde::Serialize;
 
@@ -23,11 +23,11 @@ Examples:
   imgtask dialect requests my-service.json --request request.json --id task_1")]
 pub(crate) struct Requests {
     /// A file with a dialect, or the name of a built-in provider; - is the standard input
-    #[arg(value_name = "FILE|NAME")]
+    #[arg(value_name = "FILE|NAME", value_hint = ValueHint::FilePath)]
     dialect: String,
 
     /// File with the JSON of a submit [default: {"prompt":"a red apple"}]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     request: Option<PathBuf>,
 
     /// The task's id

@@ -9,7 +9,7 @@ use crate::ui::Ui;
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     /// A built-in provider, or a file with a dialect; - is the standard input
-    #[arg(value_name = "NAME|FILE")]
+    #[arg(value_name = "NAME|FILE", value_parser = crate::service::ProviderName, hide_possible_values = true)]
     name: String,
 
     /// Print every member, those too that are left to their defaults

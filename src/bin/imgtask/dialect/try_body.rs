@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use imgtask::dialects::{Answer, Trial};
 use imgtask::{Error, State, Status, Task};
 use serde::Serialize;
@@ -35,15 +35,15 @@ Examples:
   imgtask dialect try lemondata --body refused.json --http-status 429 --header 'Retry-After: 8' --json")]
 pub(crate) struct Try {
     /// A file with a dialect, or the name of a built-in provider
-    #[arg(value_name = "FILE|NAME")]
+    #[arg(value_name = "FILE|NAME", value_hint = ValueHint::FilePath)]
     dialect: String,
 
     /// File with the answer's body, as the service's pages show it; - is the standard input
-    #[arg(long, value_name = "SAMPLE")]
+    #[arg(long, value_name = "SAMPLE", value_hint = ValueHint::FilePath)]
     body: PathBuf,
 
     /// File with the body of the second answer, where the first only says where the images are
-    #[arg(long, value_name = "SAMPLE")]
+    #[arg(long, value_name = "SAMPLE", value_hint = ValueHint::FilePath)]
     result_body: Option<PathBuf>,
 
     /// The second answer's HTTP status; 400 and 422 are the failure of the task

@@ -102,7 +102,7 @@ pub(crate) struct SandboxOptions {
     pub(crate) keep_running: bool,
     /// Runs this with every provider's address and key in its environment (DIMILINKS_BASE_URL, DIMILINKS_API_KEY, ...), and
     /// ends with it. Prints no line then.
-    #[arg(last = true, value_name = "COMMAND")]
+    #[arg(last = true, value_name = "COMMAND", value_hint = clap::ValueHint::CommandWithArguments)]
     pub(crate) command: Vec<OsString>,
 }
 

@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use imgtask::{Options, PathPattern};
 
 use self::list::{Input, List};
@@ -68,11 +68,11 @@ pub(crate) struct Watch {
     tasks: Vec<String>,
 
     /// Read the tasks from FILE, one a line, no further ahead than needed; - is the standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     from: Option<PathBuf>,
 
     /// Save the image of each task into the folder DIR, or under a pattern with {id}, {index}, {ext}
-    #[arg(long, short = 'o', value_name = "DIR", visible_alias = "out")]
+    #[arg(long, short = 'o', value_name = "DIR", visible_alias = "out", value_hint = ValueHint::AnyPath)]
     download: Option<PathBuf>,
 
     /// Save all images of each task, not only the first
@@ -88,11 +88,11 @@ pub(crate) struct Watch {
     force: bool,
 
     /// Write a line for each task that is over, and leave out what an earlier run has done
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     manifest: Option<PathBuf>,
 
     /// Keep the tasks that are watched in FILE, and after a crash go on with them
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     journal: Option<PathBuf>,
 
     /// Give each task up after TIME: 90, 90s, 10m, 1h; at least 1s [default: the provider's]

@@ -1,0 +1,128 @@
+//! A program in a real terminal: what it shows there, keys that are pressed, and the window's size.
+
+use std::io::{Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Instant;
+
+use super::{LIMIT, bounded};
+
+/// Runs the program in a pseudo-terminal of its own: its output is this one's output, this one's input are the keys.
+/// Arguments: rows, columns, the program and its arguments.
+const DRIVER: &str = "
+import fcntl, os, pty, select, struct, sys, termios
+size = struct.pack('HHHH', int(sys.argv[1]), int(sys.argv[2]), 0, 0)
+pid, terminal = pty.fork()
+if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, size)
+    os.execvp(sys.argv[3], sys.argv[3:])
+keys = [0]
+while True:
+    ready = select.select([terminal] + keys, [], [])[0]
+    if 0 in ready:
+        pressed = os.read(0, 4096)
+        if pressed:
+            os.write(terminal, pressed)
+        else:
+            keys = []
+    if terminal in ready:
+        try:
+            shown = os.read(terminal, 65536)
+        except OSError:
+            shown = b''
+        if not shown:
+            break
+        sys.stdout.buffer.write(shown)
+        sys.stdout.buffer.flush()
+code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+sys.exit(code if code >= 0 else 128 - code)
+";
+
+pub(crate) struct Terminal {
+    child: Child,
+    keys: Option<ChildStdin>,
+    pieces: Receiver<Vec<u8>>,
+    shown: Vec<u8>,
+}
+
+impl Terminal {
+    /// Starts a command, with its environment and folder, in a terminal of this size.
+    pub(crate) fn start(command: &Command, rows: u16, columns: u16) -> Terminal {
+        let mut driver = Command::new("python3");
+        driver.args(["-c", DRIVER, &rows.to_string(), &columns.to_string()]);
+        driver.arg(command.get_program()).args(command.get_args());
+        driver.env("TERM", "xterm-256color");
+        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+            driver.env_remove(name);
+        }
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => driver.env(name, value),
+                None => driver.env_remove(name),
+            };
+        }
+        if let Some(folder) = command.get_current_dir() {
+            driver.current_dir(folder);
+        }
+        driver.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = driver.spawn().expect("python3 starts");
+        let mut out = child.stdout.take().expect("piped");
+        let (send, pieces) = mpsc::channel();
+        thread::spawn(move || {
+            let mut buffer = [0; 65536];
+            while let Ok(length @ 1..) = out.read(&mut buffer) {
+                if send.send(buffer[..length].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Terminal { keys: child.stdin.take(), child, pieces, shown: Vec::new() }
+    }
+
+    /// Waits until the terminal has shown these words.
+    #[track_caller]
+    pub(crate) fn until(&mut self, words: &str) {
+        let end = Instant::now() + LIMIT;
+        while !self.text().contains(words) {
+            match self.pieces.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(piece) => self.shown.extend(piece),
+                Err(_) => panic!("the terminal never shows {words:?}:\n{}", self.text()),
+            }
+        }
+    }
+
+    pub(crate) fn press(&mut self, keys: &str) {
+        let to = self.keys.as_mut().expect("the terminal is open");
+        to.write_all(keys.as_bytes()).and_then(|()| to.flush()).expect("the terminal takes keys");
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.shown).into_owned()
+    }
+
+    /// Waits for the end: the exit code, and everything that was shown.
+    #[track_caller]
+    pub(crate) fn end(mut self) -> (i32, String) {
+        let status = bounded(&mut self.child);
+        while let Ok(piece) = self.pieces.recv_timeout(LIMIT) {
+            self.shown.extend(piece);
+        }
+        (status.code().unwrap_or(-1), self.text())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Its terminal hangs up, which ends the program.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether a sequence sets a colour or a weight.
+pub(crate) fn is_coloured(text: &str) -> bool {
+    text.split("\x1b[")
+        .skip(1)
+        .any(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m'))
+}
