@@ -18,18 +18,42 @@ count() { # adds up the closing lines of cargo test and of unittest
   passed=$((passed + p + ran - bad)) failed=$((failed + f + bad))
 }
 
-step() { # a name, a time limit in seconds, a command
-  local name=$1 limit=$2 start=$SECONDS
+run() { # a name, a time limit in seconds, a command; its end is told by `report`
+  local name=$1 limit=$2 start=$SECONDS code=0
   shift 2
-  if timeout --kill-after=10 "$limit" "$@" >"$log/$name" 2>&1; then
-    printf '  %-10s ok    %4d s\n' "$name" $((SECONDS - start))
+  timeout --kill-after=10 "$limit" "$@" >"$log/$name" 2>&1 </dev/null || code=$?
+  echo "$code $((SECONDS - start))" >"$log/$name.end"
+}
+
+report() { # a name
+  local name=$1 code=1 seconds=0
+  read -r code seconds <"$log/$name.end"
+  if [ "$code" -eq 0 ]; then
+    printf '  %-10s ok    %4d s\n' "$name" "$seconds"
   else
     broken=$((broken + 1))
-    printf '  %-10s FAILED after %d s\n' "$name" $((SECONDS - start))
+    printf '  %-10s FAILED after %d s\n' "$name" "$seconds"
     # Without the names of tests that passed.
     grep -vE '^test .* \.\.\. ok$|^    [a-z0-9_:]+$|^ *(Compiling|Running|Downloaded|Downloading)|^(successes:)?$' "$log/$name" | tail -n 120
   fi
   count "$log/$name"
+}
+
+step() { # as `run`
+  run "$@"
+  report "$1"
+}
+
+# What waits more than it works goes on beside the steps that follow, until `gather`.
+besides=()
+beside() { # as `run`
+  run "$@" &
+  besides+=("$1")
+}
+gather() {
+  wait
+  for name in "${besides[@]}"; do report "$name"; done
+  besides=()
 }
 
 missing=()
@@ -48,10 +72,11 @@ done
 
 export IMGTASK_LIB_DIR=$PWD/build/lib IMGTASK_LIBRARY=$PWD/build/lib/libimgtask.so IMGTASK_COMMAND=$PWD/build/bin/imgtask
 step rust 1500 "${CARGO:-cargo}" test --quiet --no-fail-fast --features cli,header -- --show-output
+beside python 600 env PYTHONPATH=bindings/python "${PYTHON:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python
 # What a feature that is off answers.
 step lean 600 "${CARGO:-cargo}" test --quiet --lib --test lean -- journal::off a_build_without
 # The patience that a gateway needs which fetches an image itself.
-step patience 120 "${CARGO:-cargo}" test --quiet --features cli,header --test bodies -- --ignored twenty_seconds
+beside patience 300 "${CARGO:-cargo}" test --quiet --features cli,header --test bodies -- --ignored twenty_seconds
 step shipped 600 "${CARGO:-cargo}" test --quiet --features cli,header --test abi -- --ignored shipped
 # What reading costs in memory is told by the whole process: one test at a time, and no other.
 step memory 300 "${CARGO:-cargo}" test --quiet --features cli,header --lib -- --ignored --test-threads=1 a_body_of_14_megabytes a_million_objects bombs_take a_smaller_image_takes
@@ -59,11 +84,11 @@ step memory 300 "${CARGO:-cargo}" test --quiet --features cli,header --lib -- --
 step watch 900 "${CARGO:-cargo}" test --quiet --features cli,header --test watch -- --ignored fifty_thousand
 # Hosts that are killed 200 times at random moments, and one at every step of several orders.
 step crash 900 "${CARGO:-cargo}" test --quiet --features cli,header --test crash --test files -- --ignored --show-output
-step python 600 env PYTHONPATH=bindings/python "${PYTHON:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python
 : >"$log/interop"
 if [ -n "$interop${IMGTASK_ALL_TOOLS:-}" ]; then
   step interop 120 env PYTHONPATH=bindings/python "${interop:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python -p interop.py
 fi
+gather
 # Fifty thousand tasks through Python's `client.watch`, killed halfway.
 step thousands 900 env PYTHONPATH=bindings/python IMGTASK_MANY_TASKS=50000 "${PYTHON:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python -k many_tasks
 
