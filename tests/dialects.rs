@@ -1,11 +1,9 @@
-//! Dialects as people use them: the schema that editors check by, the command that helps, and the page that explains.
+//! Dialects as people use them: the schema that editors check by, and the command that helps. The page that explains is run by tests/docs.
 
 mod command;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
 
 use boon::{Compiler, SchemaIndex, Schemas};
 use command::*;
@@ -407,96 +405,4 @@ fn the_documented_providers_are_listed_apart_from_those_that_nobody_tried() {
         assert!(part.lines().any(|line| line.split_whitespace().next() == Some(provider.name)), "{out}");
     }
     assert!(inferred.is_empty() || inferred.starts_with("Inferred, from public sources; never tried:\n"), "{out}");
-}
-
-// The page.
-
-/// A block of the page: what its mark says, its language and its text.
-struct Block {
-    mark: String,
-    language: String,
-    text: String,
-}
-
-fn blocks(page: &str) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    let (mut mark, mut open) = (String::new(), None::<Block>);
-    for line in page.lines() {
-        match (&mut open, line.strip_prefix("```")) {
-            (Some(_), Some(_)) => blocks.extend(open.take()),
-            (Some(block), None) => block.text += &format!("{line}\n"),
-            (None, Some(language)) => {
-                open = Some(Block { mark: std::mem::take(&mut mark), language: language.into(), text: String::new() });
-            }
-            (None, None) if line.starts_with("<!-- ") => mark = line.into(),
-            (None, None) => {}
-        }
-    }
-    blocks
-}
-
-/// A service of the page, ended with the test.
-struct Server {
-    process: Child,
-    address: String,
-}
-
-impl Server {
-    fn start(folder: &Path) -> Server {
-        let mut process = Command::new("python3")
-            .args(["server.py", "0"])
-            .current_dir(folder)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3, as for the other tests");
-        let mut address = String::new();
-        BufReader::new(process.stdout.take().expect("piped")).read_line(&mut address).expect("its address");
-        Server { process, address: address.trim().to_string() }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-#[test]
-fn the_page_about_dialects_does_what_it_says() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let bin = Path::new(BINARY).parent().expect("a folder").display().to_string();
-    let search = format!("{bin}:{}", std::env::var("PATH").unwrap_or_default());
-    let (mut files, mut commands, mut server) = (0, 0, None::<Server>);
-    for block in blocks(&text("docs/dialects.md")) {
-        if let Some(file) = block.mark.strip_prefix("<!-- file: ").and_then(|rest| rest.strip_suffix(" -->")) {
-            fs::write(folder.path().join(file), &block.text).expect("written");
-            files += 1;
-        } else {
-            assert_ne!(block.language, "json", "JSON that no test reads:\n{}", block.text);
-        }
-        if block.language != "console" {
-            continue;
-        }
-        if block.mark.starts_with("<!-- server:") {
-            server = Some(Server::start(folder.path()));
-        }
-        let joined = block.text.replace("\\\n", "");
-        for part in format!("\n{joined}").split("\n$ ").skip(1) {
-            let (line, shown) = part.split_once('\n').unwrap_or((part, ""));
-            // The page's server is running already, at an address that is free.
-            if line.ends_with('&') || line.starts_with("export ") {
-                continue;
-            }
-            let address = server.as_ref().map_or("http://127.0.0.1:8765", |server| &server.address);
-            let mut command = Command::new("sh");
-            command.args(["-c", &format!("exec 2>&1; {}", line.replace("http://127.0.0.1:8765", address))]);
-            command.current_dir(&folder).env("PATH", &search).env("EXAMPLE_PICTURES_API_KEY", "a-key");
-            let run = finish(command);
-            assert_eq!(run.out.trim(), shown.trim(), "$ {line}");
-            commands += 1;
-        }
-    }
-    assert!(files >= 7 && commands >= 10, "{files} files, {commands} commands");
-    assert_eq!(assert_image(folder.path().join("apple.png").display().to_string()), (640, 480));
 }

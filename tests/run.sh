@@ -92,6 +92,10 @@ gather
 # Fifty thousand tasks through Python's `client.watch`, killed halfway.
 step thousands 900 env PYTHONPATH=bindings/python IMGTASK_MANY_TASKS=50000 "${PYTHON:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python -k many_tasks
 
+# Every block of code and every link of the pages.
+step docs 600 bash -c 'cd tests/docs && "${PYTHON:-python3}" -m unittest test_run && "${PYTHON:-python3}" run.py'
+grep -E '^(left out|not run): ' "$log/docs" | sed 's/^/    /'
+
 # Games on two cores: side by side, but not all at once.
 step hosts 600 "${CARGO:-cargo}" test --quiet --features cli,header --test hosts -- --ignored --show-output --test-threads=3
 sed -n 's/^\([a-z0-9-]*: [0-9]* frames in .*\)/    \1/p' "$log/hosts"
@@ -106,7 +110,7 @@ leaks() {
   ! grep -aiEn "$secret" "$@"
 }
 export -f leaks
-step secrets 60 bash -c 'leaks "$@"' leaks "$log"/rust "$log"/lean "$log"/shipped "$log"/watch "$log"/crash "$log"/python "$log"/interop "$log"/thousands "$log"/hosts
+step secrets 60 bash -c 'leaks "$@"' leaks "$log"/rust "$log"/lean "$log"/shipped "$log"/watch "$log"/crash "$log"/python "$log"/interop "$log"/thousands "$log"/docs "$log"/hosts
 
 # A step that broke without a failed test to show for it counts as one.
 [ "$broken" -gt 0 ] && [ "$failed" -eq 0 ] && failed=$broken

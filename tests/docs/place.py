@@ -1,0 +1,104 @@
+"""Where blocks run: a folder for each page that looks like the repository, beside a sandbox that plays the services."""
+
+import json
+import os
+import select
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Dict, Optional
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = Path(os.environ.get("IMGTASK_LIB_DIR", ROOT / "build" / "lib")).resolve()
+COMMAND = Path(os.environ.get("IMGTASK_COMMAND", ROOT / "build" / "bin" / "imgtask")).resolve()
+ALL_TOOLS = "IMGTASK_ALL_TOOLS" in os.environ
+
+# Make is run in the repository itself, where library and command have been built: a build in a folder of links would begin anew.
+MAKE = """#!/bin/sh
+exec {make} --no-print-directory -C {root} -o tool -o lib -o lib-lean "$@"
+"""
+# LÖVE wants a screen. Both games end by themselves when they are told to take pictures of themselves.
+LOVE = """#!/bin/sh
+exec xvfb-run -a {love} "$@" {shots}
+"""
+
+
+def python() -> str:
+    """An interpreter that has numpy and PIL, where there is one: that of the system often is not the first."""
+    for candidate in (sys.executable, "/usr/bin/python3"):
+        if Path(candidate).exists() and not subprocess.run([candidate, "-c", "import numpy, PIL"], capture_output=True).returncode:
+            return candidate
+    return sys.executable
+
+
+class Place:
+    def __init__(self) -> None:
+        for file in (COMMAND, LIBRARY / "libimgtask.so"):
+            if not file.exists():
+                sys.exit(f"{file} is missing: run `make tool lib`")
+        self.scratch = Path(tempfile.mkdtemp(prefix="imgtask-docs-"))
+        tools = self.scratch / "tools"
+        tools.mkdir()
+        for tool, text in (("make", MAKE), ("love", LOVE)):
+            if real := shutil.which(tool):
+                file = tools / tool
+                file.write_text(text.format(root=ROOT, shots=self.scratch / "shot", **{tool: real}))
+                file.chmod(file.stat().st_mode | stat.S_IXUSR)
+        (tools / "python3").symlink_to(python())
+        self.python = python()
+        self.sandbox = subprocess.Popen(
+            [COMMAND, "sandbox", "--speed", "100"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.sandbox.stdout is not None
+        if not select.select([self.sandbox.stdout], [], [], 20)[0]:
+            sys.exit("the sandbox does not come up")
+        self.serves = json.loads(self.sandbox.stdout.readline())
+        self.environment = self._environment(tools)
+
+    def _environment(self, tools: Path) -> Dict[str, str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "IMGTASK_"))}
+        environment.pop("NO_COLOR", None)
+        for name, provider in self.serves["providers"].items():
+            variable = name.upper().replace("-", "_")
+            environment[f"{variable}_BASE_URL"] = provider["base_url"]
+            environment[f"{variable}_API_KEY"] = provider["key"]
+        environment.update(
+            PATH=f"{tools}:{COMMAND.parent}:{os.environ['PATH']}",
+            PYTHONPATH=str(ROOT / "bindings" / "python"),
+            PYTHONDONTWRITEBYTECODE="1",
+            IMGTASK_LIBRARY=str(LIBRARY / "libimgtask.so"),
+            LUA_PATH=f"{ROOT}/bindings/lua/?.lua;;",
+            XDG_CONFIG_HOME=str(self.scratch / "config"),
+            SDL_VIDEODRIVER="dummy",
+            SDL_AUDIODRIVER="dummy",
+        )
+        return environment
+
+    def folder(self, page: str) -> Path:
+        """A folder of its own for a page, with all that a clone has in it."""
+        folder = self.scratch / "pages" / page.replace("/", "-")
+        folder.mkdir(parents=True)
+        for entry in ROOT.iterdir():
+            if entry.name not in (".git", "target", "imgtask-demo"):
+                (folder / entry.name).symlink_to(entry)
+        return folder
+
+    def close(self) -> None:
+        self.sandbox.kill()
+        self.sandbox.wait()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def port() -> int:
+    """A port that is free."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def has(tool: str) -> Optional[str]:
+    return shutil.which(tool)
