@@ -133,6 +133,56 @@ fn several_images_for_one_name_are_numbered_and_one_can_be_chosen() {
     assert_eq!(names(folder.path()), [format!("{id}-1.png")]);
     assert_image(run.out.trim());
     sandbox.run(&["download", &id, "--index", "7", "--out", &path(&folder, "x/")]).ends_with(2).says("2");
+    // One was asked for: it has the name that was given.
+    sandbox.run(&["download", &id, "--index", "0", "--out", &path(&folder, "one.png")]).ends_with(0);
+    assert_image(folder.path().join("one.png"));
+}
+
+#[test]
+fn names_that_are_taken_are_found_before_several_images_are_paid_for() {
+    let sandbox = Sandbox::quick();
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("fox-1.png"), "mine").expect("written");
+    let (fox, named) = (path(&folder, "fox.png"), path(&folder, ""));
+    for more in [
+        &["--set", "n=2", "--out", &fox][..],
+        &["--set", "n=2", "--set", "output_format=png", "--out", &named, "--name-pattern", "fox.{ext}"],
+        &["--set", "n=2", "--out", &named, "--name-pattern", "fox-{index}.png"],
+    ] {
+        let run = sandbox.run(&[&["submit", "--prompt", "foxes"], more].concat()).ends_with(8);
+        run.says("fox-1.png exists already").says("nothing was submitted");
+    }
+    let stdout = sandbox.run(&["submit", "--prompt", "foxes", "--set", "n=2", "--out", "-"]);
+    stdout.ends_with(2).says("- takes one");
+    assert_eq!(sandbox.control("GET", "/stats", "")["requests"], 0);
+    // One image has another name, and what may go may go.
+    sandbox.run(&["submit", "--prompt", "a fox", "--out", &fox, "--interval", "50ms"]).ends_with(0);
+    let two = ["submit", "--prompt", "foxes", "--set", "n=2", "--force", "--out", &fox, "--interval", "50ms"];
+    sandbox.run(&two).ends_with(0);
+    assert_eq!(names(folder.path()), ["fox-0.png", "fox-1.png", "fox.png"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn signals_reach_a_command_in_a_sandbox_and_its_end_is_its_own() {
+    for (signal, script, code) in [
+        ("-TERM", "trap 'exit 21' TERM", 21),
+        ("-INT", "trap 'exit 22' INT", 22),
+        ("-HUP", "trap 'exit 23' HUP", 23),
+        ("-TERM", ":", 128 + 15),
+    ] {
+        let script = format!("{script}; echo $$; while :; do sleep 0.05; done");
+        let mut command = imgtask(&["sandbox", "--", "sh", "-c", &script]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("imgtask starts");
+        // Its first line says that it has begun.
+        let mut out = child.stdout.take().expect("piped");
+        let mut first = [0; 1];
+        out.read_exact(&mut first).expect("the command begins");
+        child.stdout = Some(out);
+        let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
+        assert!(killed.success());
+        collect(child).ends_with(code);
+    }
 }
 
 #[test]
@@ -168,6 +218,9 @@ fn a_name_that_cannot_be_meant_is_refused_before_anything_is_asked() {
     submit(&["--out", &path(&folder, "{ext}/a.png")]).ends_with(2).says("{ext}");
     submit(&["--out", "-", "--name-pattern", "{id}"]).ends_with(2);
     submit(&["--out", &taken, "--name-pattern", "{id}"]).ends_with(2).says("is a file");
+    submit(&["--out", &path(&folder, "new.png"), "--name-pattern", "{id}.{ext}"])
+        .ends_with(2)
+        .says("looks like a file");
     submit(&["--name-pattern", "{id}"]).ends_with(2).says("--out");
     submit(&["--out", &path(&folder, "taken.png/")]).ends_with(8).says("not a folder");
     submit(&["--out", &path(&folder, ""), "--name-pattern", "taken.png"]).ends_with(8).says("--force");

@@ -10,6 +10,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use command::terminal::{Terminal, is_coloured};
 use command::*;
 use serde_json::Value;
 
@@ -364,73 +365,40 @@ fn it_ends_when_nobody_reads_what_it_says() {
 
 // Where it is shown.
 
-/// Runs a command in a pseudo-terminal of 30 lines and 100 columns, and gives what it wrote there.
-fn in_a_terminal(sandbox: &Sandbox, arguments: &[&str], variables: &[(&str, &str)]) -> String {
-    const SCRIPT: &str = "
-import fcntl, os, pty, struct, sys, termios
-pid, fd = pty.fork()
-if pid == 0:
-    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 30, 100, 0, 0))
-    os.execv(sys.argv[1], sys.argv[1:])
-while True:
-    try:
-        data = os.read(fd, 65536)
-    except OSError:
-        data = b''
-    if not data:
-        break
-    sys.stdout.buffer.write(data)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-";
-    let own = sandbox.command(&[]);
-    let mut command = Command::new("python3");
-    command.args(["-c", SCRIPT, BINARY, "watch"]).args(arguments).args(FAST).stdin(Stdio::null());
-    for (name, value) in own.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command.env("TERM", "xterm").env_remove("NO_COLOR").envs(variables.iter().copied());
-    let mut child = Ended(command.stdout(Stdio::piped()).spawn().expect("python3 starts"));
-    let out = drain(child.0.stdout.take().expect("piped"));
-    assert_eq!(bounded(&mut child.0).code(), Some(3));
-    out.recv_timeout(LIMIT).expect("its output ends")
-}
-
 #[test]
 fn a_terminal_gets_a_table_and_in_it_colours_unless_they_are_not_wanted() {
     let sandbox = Sandbox::start(&["--speed", "60"]);
     let good = sandbox.tasks(3, "fox {n} [duration:0]");
     let mut number = 0;
-    let mut shown = |more: &[&str], variables: &[(&str, &str)]| {
-        // The last one ends when the table has been drawn several times.
+    let mut shown = |more: &[&str], variables: &[(&str, &str)], until: &str| {
         number += 1;
-        let last = sandbox.tasks(1, &format!("fox {number} [duration:120] [fail:upstream_error]"));
-        let ids = good.iter().chain(&last).map(String::as_str);
-        let arguments: Vec<&str> = ids.chain(["--interval", "50ms"]).chain(more.iter().copied()).collect();
-        in_a_terminal(&sandbox, &arguments, variables)
+        let last = sandbox.tasks(1, &format!("fox {number} [hold:running]")).remove(0);
+        let ids = good.iter().chain([&last]).map(String::as_str);
+        let arguments: Vec<&str> = ["watch"].into_iter().chain(ids).chain(more.iter().copied()).collect();
+        let mut command = sandbox.command(&[&arguments[..], &FAST].concat());
+        command.envs(variables.iter().copied());
+        let mut terminal = Terminal::start(&command, 30, 100);
+        // The last one ends when the table has been drawn.
+        terminal.until(until);
+        sandbox.control("POST", &format!("/tasks/{last}/fail?code=upstream_error"), "");
+        let (code, shown) = terminal.end();
+        assert_eq!(code, 3, "{shown:?}");
+        shown
     };
-    let table = shown(&[], &[]);
+    let table = shown(&[], &[], "75 % of 4");
     for part in ["OPEN", "1 running", "DONE", "3 succeeded · 0 without", "LOOKS", " a minute of ", "TIME", "75 % of 4"]
     {
         assert!(table.contains(part), "no {part:?} in {table:?}");
     }
     assert!(table.contains(": 1 failed, 3 succeeded"), "the summary: {table:?}");
     assert!(is_coloured(&table) && !table.contains("\tsucceeded\t"), "{table:?}");
-    let plain = shown(&[], &[("NO_COLOR", "1")]);
+    let plain = shown(&[], &[("NO_COLOR", "1")], "75 % of 4");
     assert!(plain.contains("3 succeeded · 0 without") && !is_coloured(&plain), "{plain:?}");
-    for lines in [shown(&[], &[("TERM", "dumb")]), shown(&["--quiet"], &[])] {
+    let third = |id: &str| format!("{id}\tsucceeded");
+    for lines in [shown(&[], &[("TERM", "dumb")], &third(&good[2])), shown(&["--quiet"], &[], &third(&good[2]))] {
         assert!(!lines.contains('\x1b') && !lines.contains("OPEN"), "{lines:?}");
         assert_eq!(lines.matches("\tsucceeded\t").count(), 3, "without a table each is a line: {lines:?}");
     }
-}
-
-/// Whether a sequence sets a colour or a weight.
-fn is_coloured(text: &str) -> bool {
-    text.split("\x1b[")
-        .skip(1)
-        .any(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m'))
 }
 
 #[test]

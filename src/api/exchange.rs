@@ -83,6 +83,11 @@ impl Api {
         }
         self.log
             .line(LogLevel::Debug, || format!("{}: HTTP {} from {}", self.title(), answer.status, url.without_query()));
+        // `imgtask doctor` compares it with this machine's clock.
+        #[cfg(feature = "cli")]
+        if let Some(date) = &answer.date {
+            self.log.line(LogLevel::Debug, || format!("{}: dated {}", self.title(), String::from_utf8_lossy(date)));
+        }
         Ok(answer)
     }
 

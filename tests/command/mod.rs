@@ -164,10 +164,14 @@ pub(crate) fn imgtask(arguments: &[&str]) -> Command {
     command.args(arguments).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if name.ends_with("_API_KEY") || name.ends_with("_BASE_URL") || name.starts_with("IMGTASK_") {
+        let is_read = name.ends_with("_API_KEY") || name.ends_with("_BASE_URL") || name.starts_with("IMGTASK_");
+        let is_shown = ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"].contains(&name.as_str());
+        if is_read || is_shown || name.to_ascii_lowercase().ends_with("_proxy") {
             command.env_remove(name);
         }
     }
+    // Nobody's own file of settings.
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
     command
 }
 

@@ -2,12 +2,12 @@
 
 use clap::Args;
 
+use crate::context::Context;
 use crate::exit::{Exit, Outcome, Problem};
 use crate::finish::Finish;
 use crate::report::TaskReport;
 use crate::service::Service;
 use crate::shell::row;
-use crate::ui::Ui;
 
 /// Ask the provider to cancel tasks
 #[derive(Debug, Args)]
@@ -27,23 +27,20 @@ pub(crate) struct Cancel {
     #[arg(long)]
     json: bool,
 
-    /// Say nothing on the way
-    #[arg(long, short)]
-    quiet: bool,
-
     #[command(flatten)]
     service: Service,
 }
 
 impl Cancel {
-    pub(crate) fn run(self) -> Outcome {
-        let ui = Ui::new(self.quiet);
-        let session = self.service.open()?;
+    pub(crate) fn run(mut self, context: &Context) -> Outcome {
+        self.json = context.json(self.json)?;
+        let ui = &context.ui;
+        let session = self.service.open(context)?;
         let known = imgtask::providers().iter().find(|known| known.name == session.provider);
         if known.is_some_and(|known| !known.can_cancel) {
             return Err(Problem::usage(format!("{} has no way to cancel a task", session.provider)));
         }
-        let finish = Finish { ui: &ui, session: &session, json: self.json, target: None, index: None };
+        let finish = Finish { ui, session: &session, json: self.json, target: None, index: None };
         let mut exit = Exit::Done;
         for reference in &self.tasks {
             exit = exit.and(match session.client.cancel_task(reference) {

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
+use crate::context::Context;
 use crate::exit::{Outcome, Problem};
 use crate::finish::Finish;
 use crate::save::Target;
 use crate::service::Service;
-use crate::ui::Ui;
+use crate::settings::members::OUT;
 
 /// Save the images of a task that is done
 #[derive(Debug, Args)]
@@ -34,9 +35,10 @@ pub(crate) struct Download {
     #[arg(long, short, value_name = "N", default_value = "all")]
     index: String,
 
-    /// A file, a folder/, a pattern with {id}, {index}, {ext}, or - for the standard output
-    #[arg(long, short, value_name = "PATH", default_value = ".", value_hint = ValueHint::AnyPath)]
-    out: PathBuf,
+    /// A file, a folder/, a pattern with {id}, {index}, {ext}, or - for the standard output [env: IMGTASK_OUT]
+    /// [default: the folder that the command is run in]
+    #[arg(long, short, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    out: Option<PathBuf>,
 
     /// Name the files in the folder of --out, with {id}, {index}, {ext} [default: {id}-{index}.{ext}]
     #[arg(long, value_name = "PATTERN")]
@@ -50,25 +52,25 @@ pub(crate) struct Download {
     #[arg(long)]
     json: bool,
 
-    /// Show no progress
-    #[arg(long, short)]
-    quiet: bool,
-
     #[command(flatten)]
     service: Service,
 }
 
 impl Download {
-    pub(crate) fn run(self) -> Outcome {
-        let ui = Ui::new(self.quiet);
+    pub(crate) fn run(mut self, context: &Context) -> Outcome {
+        self.json = context.json(self.json)?;
+        let ui = &context.ui;
         let index = match self.index.as_str() {
             "all" => None,
             number => Some(number.parse().map_err(|_| Problem::usage("--index is a number from 0, or all"))?),
         };
-        let target = Target::new(&self.out, self.name_pattern.as_deref(), self.force)?;
+        let names = context.names(self.name_pattern.as_ref())?;
+        let out = context.settings.choose(&OUT, None, self.out.clone(), |out| Ok(PathBuf::from(out)))?;
+        let out = out.map_or_else(|| PathBuf::from("."), |out| out.value);
+        let target = Target::new(&out, names.as_ref(), self.force)?;
         target.check(self.json, 1)?;
-        let session = self.service.open()?;
-        let finish = Finish { ui: &ui, session: &session, json: self.json, target: Some(&target), index };
+        let session = self.service.open(context)?;
+        let finish = Finish { ui, session: &session, json: self.json, target: Some(&target), index };
         match session.client.fetch(&self.task) {
             Ok(task) => finish.deliver(&task),
             Err(error) => finish.gave_up(&self.task, error),

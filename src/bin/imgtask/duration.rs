@@ -53,6 +53,27 @@ pub(crate) fn words(time: Duration) -> String {
     }
 }
 
+/// A time since 1970 as `2026-11-22T14:09:20.123Z`.
+pub(crate) fn utc(since: Duration) -> String {
+    let (mut day, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let mut year = 1970;
+    while day >= 365 + u64::from(is_leap(year)) && year < 9999 {
+        day -= 365 + u64::from(is_leap(year));
+        year += 1;
+    }
+    let mut month = 1;
+    for length in [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if day < length {
+            break;
+        }
+        day -= length;
+        month += 1;
+    }
+    let (hour, minute, second) = (second / 3600, second % 3600 / 60, second % 60);
+    format!("{year:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", day + 1, since.subsec_millis())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,5 +109,15 @@ mod tests {
         assert_eq!(words(185_000), "3 min 5 s");
         assert_eq!(words(7_800_000), "2 h 10 min");
         assert_eq!(words(3_600_000), "1 h");
+    }
+
+    #[test]
+    fn times_are_written_as_the_standard_has_it() {
+        let utc = |seconds| utc(Duration::from_secs(seconds));
+        assert_eq!(utc(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(utc(951_782_400), "2000-02-29T00:00:00.000Z");
+        assert_eq!(utc(1_735_689_599), "2024-12-31T23:59:59.000Z");
+        assert_eq!(utc(1_795_356_560), "2026-11-22T14:09:20.000Z");
+        assert_eq!(utc(4_107_542_400), "2100-03-01T00:00:00.000Z");
     }
 }

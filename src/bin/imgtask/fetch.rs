@@ -5,12 +5,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use clap::Args;
 use imgtask::Task;
 
+use crate::context::Context;
 use crate::exit::{Exit, Outcome, Problem};
 use crate::finish::Finish;
 use crate::report::TaskReport;
 use crate::service::Service;
 use crate::shell::clean;
-use crate::ui::Ui;
 
 /// Look at a task once and say where it stands
 #[derive(Debug, Args)]
@@ -29,22 +29,19 @@ pub(crate) struct Fetch {
     #[arg(long)]
     json: bool,
 
-    /// Say nothing on the way
-    #[arg(long, short)]
-    quiet: bool,
-
     #[command(flatten)]
     service: Service,
 }
 
 impl Fetch {
-    pub(crate) fn run(self) -> Outcome {
-        let ui = Ui::new(self.quiet);
-        let session = self.service.open()?;
+    pub(crate) fn run(mut self, context: &Context) -> Outcome {
+        self.json = context.json(self.json)?;
+        let ui = &context.ui;
+        let session = self.service.open(context)?;
         let task = match session.client.fetch(&self.task) {
             Ok(task) => task,
             Err(error) => {
-                let finish = Finish { ui: &ui, session: &session, json: self.json, target: None, index: None };
+                let finish = Finish { ui, session: &session, json: self.json, target: None, index: None };
                 return finish.gave_up(&self.task, error);
             }
         };

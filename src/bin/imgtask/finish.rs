@@ -101,8 +101,9 @@ impl Finish<'_> {
                 Error::new(Status::NoImage, "the task is done, but there is no image in it").with_task_id(&task.id),
             );
         }
+        let several = self.wanted(task).len() > 1;
         for index in self.wanted(task) {
-            match target.save(&self.session.client, task, index) {
+            match target.save(&self.session.client, task, index, several) {
                 Ok(saved) => {
                     if save::name_misleads(&saved) {
                         let kind = save::kind(&saved.info);

@@ -1,9 +1,13 @@
 //! The command line `imgtask`.
 
+mod access;
 mod cancel;
 mod completions;
+mod config;
+mod context;
 mod demo;
 mod dialect;
+mod doctor;
 mod download;
 mod duration;
 mod exit;
@@ -16,6 +20,7 @@ mod report;
 mod sandbox;
 mod save;
 mod service;
+mod settings;
 mod shell;
 mod submit;
 mod ui;
@@ -27,10 +32,12 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::context::Context;
 use crate::exit::{Exit, Outcome, Problem};
-use crate::ui::Ui;
+use crate::settings::{Globals, Set, Settings, Source};
+use crate::ui::{Color, Ui, Voice};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -44,14 +51,27 @@ Keys:
   line of --key-file FILE; never from an argument, which every user of the
   machine can read.
 
+Settings:
+  An argument goes before the environment, that before the file, and that before
+  what the provider itself says. `imgtask config` shows what holds and who said
+  it; `imgtask config --new` prints a file to start from.
+
 Environment:
-  IMGTASK_PROVIDER   the provider when --provider is not given
+  IMGTASK_PROVIDER, IMGTASK_TIMEOUT, IMGTASK_INTERVAL, IMGTASK_PROXY,
+  IMGTASK_CA_FILE, IMGTASK_MAX_REQUESTS_PER_MINUTE, IMGTASK_OUT,
+  IMGTASK_NAME_PATTERN, IMGTASK_JSON, IMGTASK_QUIET, IMGTASK_VERBOSE,
+  IMGTASK_COLOR                            as the options of these names
   DIMILINKS_API_KEY, LEMONDATA_API_KEY     the keys
   DIMILINKS_BASE_URL, LEMONDATA_BASE_URL   other addresses of the services
-  NO_COLOR           no colours
+  NO_COLOR, CLICOLOR_FORCE                 no colours; colours without a terminal
+
+Files:
+  The file of settings is that of --config, of IMGTASK_CONFIG, or
+  imgtask/config.toml in $XDG_CONFIG_HOME or ~/.config.
 
 Output:
   Results go to the standard output, everything else to the standard error.
+  Colours and progress are for terminals alone.
 
   --json prints one object a line. Every member is always there; what is not
   known is null.
@@ -75,12 +95,16 @@ Output:
   `imgtask watch` puts two members before these: event, line.
 
 Examples:
-  imgtask demo
+  imgtask demo --speed 100
   imgtask submit -p dimilinks --prompt 'a lighthouse in fog' --out fog.png
+  id=$(imgtask submit -p lemondata --prompt 'a red fox' --set model=gpt-image-2)
   imgtask wait -p lemondata \"$id\" --timeout 10m --json
-  imgtask watch -p dimilinks --from ids.txt --download pictures/ --manifest done.jsonl
+  imgtask doctor -p dimilinks
 
 ";
+
+const SHORT: &str = "\
+Each command has a --help of its own, with examples; `imgtask --help` has settings, members of --json and exit codes.";
 
 /// Gets your image back from an asynchronous image API
 #[derive(Debug, Parser)]
@@ -91,10 +115,13 @@ Examples:
     max_term_width = 100,
     propagate_version = true,
     infer_subcommands = false,
-    after_help = exit::TABLE,
+    after_help = SHORT,
     after_long_help = format!("{MORE}{}", exit::TABLE),
 )]
 struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -113,6 +140,8 @@ enum Command {
     /// A gateway on this machine that speaks the providers' documented contracts, and misbehaves on request
     #[command(after_long_help = sandbox::help())]
     Sandbox(sandbox::SandboxOptions),
+    Config(Box<config::Config>),
+    Doctor(Box<doctor::Doctor>),
     Completions(completions::Completions),
     Man(man::ManPages),
 }
@@ -125,26 +154,75 @@ fn main() -> ExitCode {
 
 fn start() -> Exit {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let outcome = refuse_keys(&arguments).and_then(|()| run(Cli::parse_from(arguments).command));
-    outcome.unwrap_or_else(|problem| {
-        Ui::new(false).problem(&problem);
+    // Before anything is known: a problem is told in the colours that the arguments themselves ask for.
+    let color = early_color(&arguments);
+    let early = Ui::new(Voice { color, ..Voice::default() });
+    let cli = refuse_keys(&arguments).map(|()| parse(arguments, color));
+    let context = cli.and_then(|cli| Ok((context(&cli)?, cli.command)));
+    let (context, command) = match context {
+        Ok(both) => both,
+        Err(problem) => {
+            early.problem(&problem);
+            return problem.exit;
+        }
+    };
+    run(command, &context).unwrap_or_else(|problem| {
+        context.ui.problem(&problem);
         problem.exit
     })
 }
 
-fn run(command: Command) -> Outcome {
+/// The arguments, read. Help and what is wrong with them end the process here.
+fn parse(arguments: Vec<OsString>, color: Color) -> Cli {
+    let choice = match color {
+        Color::Auto => ColorChoice::Auto,
+        Color::Always => ColorChoice::Always,
+        Color::Never => ColorChoice::Never,
+    };
+    let matches = Cli::command().color(choice).get_matches_from(arguments);
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// `--color`, looked for before the arguments are read, for what is said of the arguments themselves.
+fn early_color(arguments: &[OsString]) -> Color {
+    let words = || arguments.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--");
+    let apart = words().zip(words().skip(1)).filter(|(name, _)| *name == "--color").map(|(_, value)| value);
+    let joined = words().filter_map(|word| word.strip_prefix("--color="));
+    let given = apart.chain(joined).find_map(|value| Color::read(value).ok());
+    let variable = || std::env::var("IMGTASK_COLOR").ok().and_then(|value| Color::read(&value).ok());
+    let source = Source::Argument(String::new());
+    Color::decide(given.or_else(variable).map(|value| Set { value, source }))
+}
+
+fn context(cli: &Cli) -> Outcome<Context> {
+    // These work, or tell what is wrong, whatever the file of settings says.
+    let needs_no_file = match &cli.command {
+        Command::Completions(_) | Command::Man(_) | Command::Sandbox(_) | Command::Doctor(_) => true,
+        Command::Config(config) => config.new,
+        _ => false,
+    };
+    let settings = match Settings::load(&cli.globals) {
+        Err(fault) if needs_no_file => Settings::without_file(&cli.globals, fault),
+        settings => settings?,
+    };
+    Ok(Context::new(settings))
+}
+
+fn run(command: Command, context: &Context) -> Outcome {
     match command {
-        Command::Demo(demo) => demo.run(),
-        Command::Providers(providers) => providers.run(),
-        Command::Submit(submit) => submit.run(),
-        Command::Fetch(fetch) => fetch.run(),
-        Command::Wait(wait) => wait.run(),
-        Command::Watch(watch) => watch.run(),
-        Command::Download(download) => download.run(),
-        Command::Cancel(cancel) => cancel.run(),
-        Command::Dialect(dialect) => dialect.run(),
+        Command::Demo(demo) => demo.run(context),
+        Command::Providers(providers) => providers.run(context),
+        Command::Submit(submit) => submit.run(context),
+        Command::Fetch(fetch) => fetch.run(context),
+        Command::Wait(wait) => wait.run(context),
+        Command::Watch(watch) => watch.run(context),
+        Command::Download(download) => download.run(context),
+        Command::Cancel(cancel) => cancel.run(context),
+        Command::Dialect(dialect) => dialect.run(context),
+        Command::Config(config) => config.run(context),
+        Command::Doctor(doctor) => doctor.run(context),
         Command::Completions(completions) => completions.run(),
-        Command::Man(man) => man.run(),
+        Command::Man(man) => man.run(context),
         // The code is the command's own, and not one of ours.
         Command::Sandbox(options) if !options.command.is_empty() => match sandbox::run_command(&options) {
             Ok(code) => std::process::exit(code.into()),
@@ -179,7 +257,6 @@ fn refuse_keys(arguments: &[OsString]) -> Outcome<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_arguments_are_consistent() {

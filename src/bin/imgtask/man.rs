@@ -9,6 +9,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use crate::completions::command;
+use crate::context::Context;
 use crate::exit::{Exit, Outcome, Problem};
 use crate::ui::Ui;
 
@@ -27,12 +28,12 @@ pub(crate) struct ManPages {
 }
 
 impl ManPages {
-    pub(crate) fn run(self) -> Outcome {
-        let ui = Ui::new(false);
+    pub(crate) fn run(self, context: &Context) -> Outcome {
+        let ui = &context.ui;
         fs::create_dir_all(&self.folder).map_err(|error| Problem::file("make the folder", &self.folder, &error))?;
         let mut command = command();
         command.build();
-        self.write(&ui, &command, &[])?;
+        self.write(ui, &command, &[])?;
         Ok(Exit::Done)
     }
 

@@ -3,9 +3,10 @@
 use clap::Args;
 use serde::Serialize;
 
+use crate::context::Context;
 use crate::exit::{Exit, Outcome};
 use crate::report::to_line;
-use crate::ui::{Paint, Ui, table};
+use crate::ui::table;
 
 /// List the providers, their addresses and the variable each one's key is read from
 #[derive(Debug, Args)]
@@ -34,8 +35,9 @@ struct ProviderReport {
 }
 
 impl Providers {
-    pub(crate) fn run(self) -> Outcome {
-        let ui = Ui::new(false);
+    pub(crate) fn run(mut self, context: &Context) -> Outcome {
+        self.json = context.json(self.json)?;
+        let ui = &context.ui;
         let mut known: Vec<ProviderReport> = imgtask::providers().iter().map(ProviderReport::new).collect();
         // Those whose own pages say it first, each group in its order.
         known.sort_by_key(|provider| !provider.documented);
@@ -50,7 +52,7 @@ impl Providers {
         rows.extend(known.iter().map(ProviderReport::row));
         // One table, so that the columns of both groups are in line.
         let documented = known.iter().filter(|provider| provider.documented).count();
-        for (number, line) in table(&rows, Paint::out()).iter().enumerate() {
+        for (number, line) in table(&rows, ui.out_paint()).iter().enumerate() {
             if number == documented + 1 {
                 ui.result("")?;
                 ui.result(INFERRED)?;

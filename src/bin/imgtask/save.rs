@@ -5,11 +5,47 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use imgtask::{Client, Error, PathPattern, PictureInfo, SavedPicture, Status, Task};
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::exit::{Exit, Outcome, Problem};
+use crate::settings::Set;
 
+/// Names that are tried before a request is paid for.
+const MOST_NAMES: u64 = 1000;
 /// The names in a folder.
 const IN_FOLDER: &str = "{id}-{index}.{ext}";
+
+/// What a request says of the files that will come of it, where it says it as most services have it.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Asked {
+    #[serde(default, alias = "num_images", alias = "num_outputs")]
+    n: Value,
+    #[serde(default)]
+    output_format: Value,
+}
+
+impl Asked {
+    /// As far as it can be read; a request that cannot is refused elsewhere.
+    pub(crate) fn of(request: &str) -> Asked {
+        serde_json::from_str(request).unwrap_or_default()
+    }
+
+    /// At least one; names are tried for the first few.
+    fn images(&self) -> usize {
+        self.n.as_u64().map_or(1, |count| count.clamp(1, MOST_NAMES) as usize)
+    }
+
+    /// "" where the request does not say.
+    fn extension(&self) -> &'static str {
+        match self.output_format.as_str() {
+            Some("png") => "png",
+            Some("jpeg" | "jpg") => "jpg",
+            Some("webp") => "webp",
+            _ => "",
+        }
+    }
+}
 
 /// What `--out`, `--name-pattern` and `--force` say.
 #[derive(Debug, Clone)]
@@ -30,14 +66,17 @@ enum Place {
 
 impl Target {
     /// Reads `--out`: a folder (it exists, ends in a slash, or there is a `--name-pattern`), a pattern, or a file.
-    pub(crate) fn new(out: &Path, names: Option<&str>, force: bool) -> Outcome<Target> {
+    ///
+    /// A `--name-pattern` that is said for all commands names the files of a folder, and makes none.
+    pub(crate) fn new(out: &Path, names: Option<&Set<String>>, force: bool) -> Outcome<Target> {
         let text = out.to_string_lossy();
+        let is_given = names.is_some_and(Set::is_given);
         let place = if text == "-" {
-            if names.is_some() {
+            if is_given {
                 return Err(Problem::usage("--name-pattern names files, and - is none"));
             }
             Place::Stdout
-        } else if names.is_some() || text.ends_with(std::path::is_separator) || !is_pattern(&text) && out.is_dir() {
+        } else if is_given || text.ends_with(std::path::is_separator) || !is_pattern(&text) && out.is_dir() {
             Place::Folder(in_folder(out, names)?)
         } else if is_pattern(&text) {
             Place::Folder(pattern(out)?)
@@ -89,16 +128,52 @@ impl Target {
         }
     }
 
+    /// What images that are about to be paid for would find taken, as far as their names are known.
+    pub(crate) fn check_images(&self, asked: &Asked) -> Outcome<()> {
+        let images = asked.images();
+        let (Place::File(pattern) | Place::Folder(pattern)) = &self.place else {
+            return match images {
+                2.. => Err(Problem::usage(format!("the request is for {images} images, and - takes one"))),
+                _ => Ok(()),
+            };
+        };
+        // An id is new. A name by the type is known where the request asks for a type.
+        let by_type = pattern.as_path().to_string_lossy().contains("{ext}");
+        let extension = asked.extension();
+        if self.force || pattern.has_id() || by_type && extension.is_empty() {
+            return Ok(());
+        }
+        let pattern = match images > 1 && !pattern.has_index() {
+            true => self::pattern(&numbered(pattern.as_path()))?,
+            false => pattern.clone(),
+        };
+        let info = PictureInfo { extension, ..PictureInfo::default() };
+        let taken = (0..images).map(|index| pattern.fill("", index, &info)).find(|path| path.exists());
+        match taken {
+            Some(path) => Err(Problem::new(Exit::File, format!("{} exists already", path.display()))
+                .hint("nothing was submitted: give --force to replace it, or another --out")),
+            None => Ok(()),
+        }
+    }
+
     /// Whether images go to the standard output.
     pub(crate) fn is_stdout(&self) -> bool {
         matches!(self.place, Place::Stdout)
     }
 
     /// Saves one image whole, or leaves nothing under its name.
-    pub(crate) fn save(&self, client: &Client, task: &Task, index: usize) -> Result<SavedPicture, Error> {
+    ///
+    /// `several`: others of this task go there as well.
+    pub(crate) fn save(
+        &self,
+        client: &Client,
+        task: &Task,
+        index: usize,
+        several: bool,
+    ) -> Result<SavedPicture, Error> {
         let pattern = match &self.place {
             Place::Stdout => return pipe(client, task, index),
-            Place::File(pattern) | Place::Folder(pattern) if task.images.len() > 1 && !pattern.has_index() => {
+            Place::File(pattern) | Place::Folder(pattern) if several && !pattern.has_index() => {
                 &PathPattern::new(numbered(pattern.as_path()))?
             }
             Place::File(pattern) | Place::Folder(pattern) => pattern,
@@ -131,15 +206,24 @@ pub(crate) fn pattern(path: &Path) -> Outcome<PathPattern> {
 }
 
 /// The files of a folder, named by `--name-pattern` or as usual.
-pub(crate) fn in_folder(folder: &Path, names: Option<&str>) -> Outcome<PathPattern> {
-    let name = names.unwrap_or(IN_FOLDER);
+pub(crate) fn in_folder(folder: &Path, names: Option<&Set<String>>) -> Outcome<PathPattern> {
+    let name = names.map_or(IN_FOLDER, |names| &names.value);
     if matches!(name, "" | "." | "..") || name.contains(['/', '\\']) {
-        let problem = Problem::usage(format!("--name-pattern names a file, and {name:?} is no file's name"));
+        let who = names.map_or_else(String::new, |names| names.source.to_string());
+        let problem = Problem::usage(format!("{who} names a file, and {name:?} is no file's name"));
         return Err(problem
             .hint("folders belong into --out, for example: --out 'pictures/{id}' --name-pattern '{index}.{ext}'"));
     }
     if folder.is_file() {
         return Err(Problem::usage(format!("{} is a file, and --name-pattern wants a folder", folder.display())));
+    }
+    let is_meant = folder.is_dir() || folder.to_string_lossy().ends_with(std::path::is_separator);
+    if names.is_some_and(Set::is_given) && !is_meant && promised(folder).is_some() {
+        let file = folder.display();
+        return Err(Problem::usage(format!(
+            "--name-pattern names the files of a folder, and {file} looks like a file"
+        ))
+        .hint(format!("give the folder, for example: --out pictures/, or {file}/ if it is to be one")));
     }
     let path = folder.join(name);
     pattern(path.strip_prefix(".").unwrap_or(&path))
@@ -197,22 +281,33 @@ pub(crate) fn bytes(length: u64) -> String {
 
 /// Whether the name promises another format than the bytes have.
 pub(crate) fn name_misleads(saved: &SavedPicture) -> bool {
-    let Some(named) = saved.path.extension().map(|e| e.to_string_lossy().to_lowercase()) else { return false };
+    let Some(named) = promised(&saved.path) else { return false };
     let same = |a: &str, b: &str| a == b || matches!((a, b), ("jpeg" | "jpe" | "jfif", "jpg"));
+    !same(&named, saved.info.extension)
+}
+
+/// The format of images that a name promises.
+fn promised(path: &Path) -> Option<String> {
     let known = ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "gif", "avif", "bmp", "tif", "tiff"];
-    known.contains(&named.as_str()) && !same(&named, saved.info.extension)
+    let named = path.extension()?.to_string_lossy().to_lowercase();
+    known.contains(&named.as_str()).then_some(named)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Source;
 
     fn info(extension: &'static str) -> PictureInfo {
         PictureInfo { extension, sha256: "0123456789abcdef".into(), ..PictureInfo::default() }
     }
 
+    fn named(names: &str) -> Set<String> {
+        Set { value: names.to_string(), source: Source::Argument("--name-pattern".to_string()) }
+    }
+
     fn path(out: &str, names: Option<&str>) -> PathBuf {
-        match Target::new(Path::new(out), names, false).expect("a target").place {
+        match Target::new(Path::new(out), names.map(named).as_ref(), false).expect("a target").place {
             Place::File(pattern) => pattern.as_path().to_path_buf(),
             Place::Folder(pattern) => Path::new("made").join(pattern.as_path()),
             Place::Stdout => PathBuf::from("-"),
@@ -237,13 +332,40 @@ mod tests {
     }
 
     #[test]
+    fn a_name_pattern_for_all_commands_names_the_files_of_folders_and_makes_none() {
+        let usual =
+            Set { value: "{id}.{ext}".to_string(), source: Source::Variable("IMGTASK_NAME_PATTERN".to_string()) };
+        let place = |out: &str| Target::new(Path::new(out), Some(&usual), false).expect("a target").place;
+        assert!(matches!(place("cat.png"), Place::File(pattern) if pattern.as_path() == Path::new("cat.png")));
+        assert!(matches!(place("new/"), Place::Folder(pattern) if pattern.as_path() == Path::new("new/{id}.{ext}")));
+        assert!(matches!(place("-"), Place::Stdout));
+    }
+
+    #[test]
+    fn a_name_pattern_beside_what_looks_like_a_file_is_refused() {
+        let refused = |out: &str| Target::new(Path::new(out), Some(&named("{id}.{ext}")), false).is_err();
+        assert!(refused("cat.png") && refused("a/cat.JPEG"));
+        assert!(!refused("cat.png/") && !refused("cats") && !refused("cats.v2"));
+    }
+
+    #[test]
+    fn a_request_says_how_many_files_of_which_type_will_come() {
+        let asked = |json| (Asked::of(json).images(), Asked::of(json).extension());
+        assert_eq!(asked(r#"{"prompt": "a", "n": 3, "output_format": "jpeg"}"#), (3, "jpg"));
+        assert_eq!(asked(r#"{"num_images": 2, "output_format": 7}"#), (2, ""));
+        assert_eq!(asked(r#"{"n": "2"}"#), (1, ""));
+        assert_eq!(asked(r#"{"n": 0}"#), (1, ""));
+        assert_eq!(asked("no JSON"), (1, ""));
+    }
+
+    #[test]
     fn a_name_pattern_never_leaves_the_folder_and_has_no_brace_of_its_own() {
         for odd in ["", ".", "..", "../{id}", "a/{id}", "/etc/{id}", "a\\{id}", "{name}.png", "{id", "{{id}}"] {
-            let problem = Target::new(Path::new("new"), Some(odd), false).expect_err(odd);
+            let problem = Target::new(Path::new("new"), Some(&named(odd)), false).expect_err(odd);
             assert_eq!(problem.exit, Exit::Usage, "{odd}");
         }
-        assert!(Target::new(Path::new("-"), Some("{id}"), false).is_err());
-        assert!(Target::new(Path::new("{ext}"), Some("{id}"), false).is_err());
+        assert!(Target::new(Path::new("-"), Some(&named("{id}")), false).is_err());
+        assert!(Target::new(Path::new("{ext}"), Some(&named("{id}")), false).is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which service a command speaks to, and with which key.
+//! The options that name a service, and what a command does with the service.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -10,56 +10,59 @@ use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, Args, Command, ValueHint};
 use imgtask::{Client, Error, Options, State, Status, Task};
 
+use crate::access::Access;
+use crate::context::Context;
 use crate::exit::{Exit, Outcome, Problem};
-use crate::{dialect, interrupt, shell};
+use crate::{interrupt, shell};
 
-const PROVIDER: &str = "IMGTASK_PROVIDER";
 /// How the library says that a submit's answer was there, and no id in it.
 const NAMELESS: [&str; 2] = ["names no task", "names neither a task"];
-/// Longest key file, bytes.
-const MAX_KEY_FILE: u64 = 64 * 1024;
 /// Longest file of a request or dialect, bytes: an image to image request holds images.
 const MAX_JSON_FILE: u64 = 256 * 1024 * 1024;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Service")]
 pub(crate) struct Service {
-    /// The provider, one of `imgtask providers`
-    #[arg(long, short = 'p', value_name = "NAME", env = PROVIDER, hide_env_values = true)]
-    #[arg(value_parser = ProviderName, hide_possible_values = true)]
-    provider: Option<String>,
+    /// The provider, one of `imgtask providers` [env: IMGTASK_PROVIDER]
+    #[arg(long, short = 'p', value_name = "NAME", value_parser = ProviderName, hide_possible_values = true)]
+    pub(crate) provider: Option<String>,
 
     /// Speak a dialect of your own, a JSON file, instead of a provider's; `imgtask dialect` helps to write one
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    dialect: Option<PathBuf>,
+    pub(crate) dialect: Option<PathBuf>,
 
     /// Another address of the API [env: <NAME>_BASE_URL]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
-    base_url: Option<String>,
+    pub(crate) base_url: Option<String>,
 
     /// Read the key from FILE, - is the standard input [default: the provider's variable]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    key_file: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
 
-    /// Go through http://host:port, or `env` for HTTPS_PROXY and its kin
+    /// Go through http://host:port, or `env` for HTTPS_PROXY and its kin [env: IMGTASK_PROXY]
     #[arg(long, value_name = "URL", help_heading = "Network")]
-    proxy: Option<String>,
+    pub(crate) proxy: Option<String>,
 
-    /// Trust the roots of this PEM file instead of the built-in ones
+    /// Trust the roots of this PEM file instead of the built-in ones [env: IMGTASK_CA_FILE]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Network")]
-    ca_file: Option<PathBuf>,
+    pub(crate) ca_file: Option<PathBuf>,
 
-    /// Look at this pace instead of the provider's, at least 1s (shorter only on this machine)
-    #[arg(long, value_name = "TIME", value_parser = crate::duration::parse, help_heading = "Network")]
-    interval: Option<Duration>,
+    /// Look at this pace instead of the provider's, at least 1s (shorter only on this machine) [env: IMGTASK_INTERVAL]
+    #[arg(long, value_name = "TIME", value_parser = crate::duration::parse, help_heading = "Pace")]
+    pub(crate) interval: Option<Duration>,
+
+    /// The service's limit, of which 90 % are used [env: IMGTASK_MAX_REQUESTS_PER_MINUTE] [default: the provider's, or what
+    /// it bears]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Pace")]
+    pub(crate) max_requests_per_minute: Option<u32>,
 
     /// Let the API be at a plain http:// address that is not on this machine
     #[arg(long, help_heading = "Network")]
-    allow_plain_http: bool,
+    pub(crate) allow_plain_http: bool,
 
     /// Follow image links into private networks although the API is public
     #[arg(long, help_heading = "Network")]
-    allow_private_images: bool,
+    pub(crate) allow_private_images: bool,
 }
 
 /// Reads any name, and lets shells complete those of the built-in providers.
@@ -83,6 +86,8 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     /// The provider's name, as results show it.
     pub(crate) provider: String,
+    /// How long a wait lasts where no argument says.
+    pub(crate) timeout: Option<Duration>,
     /// The arguments that name the service, ready for a shell.
     arguments: String,
     /// The file of a dialect of the user's own, ready for a shell.
@@ -96,75 +101,29 @@ impl Service {
     }
 
     /// Reads the key and makes the client. Opens no connection.
-    pub(crate) fn open(&self) -> Outcome<Session> {
-        self.open_with(Options::default())
+    pub(crate) fn open(&self, context: &Context) -> Outcome<Session> {
+        self.open_with(context, Options::default())
     }
 
     /// As `open`, with options that are the command's own.
-    pub(crate) fn open_with(&self, own: Options) -> Outcome<Session> {
-        // The variable is for all commands; an argument is for this one.
-        let variable = std::env::var(PROVIDER).ok();
-        if self.dialect.is_some() && self.provider.as_ref().is_some_and(|name| Some(name) != variable.as_ref()) {
-            return Err(Problem::usage("--provider and --dialect both say which service it is: give one of them"));
-        }
-        let dialect_json = self.dialect.as_deref().map(|path| read_text(path, MAX_JSON_FILE)).transpose()?;
-        let provider = match (&dialect_json, self.provider.as_deref()) {
-            (Some(json), _) => self.dialect_name(json)?,
-            (None, Some(name)) if !name.is_empty() => name.to_string(),
-            _ => {
-                let documented = imgtask::providers().iter().filter(|p| p.documented);
-                let names: Vec<&str> = documented.map(|p| p.name).collect();
-                return Err(Problem::usage("which provider?").hint(format!(
-                    "give --provider NAME or set IMGTASK_PROVIDER: {}, or another of `imgtask providers`",
-                    names.join(", ")
-                )));
-            }
-        };
-        if self.proxy.as_deref().is_some_and(|proxy| proxy.contains('@')) {
-            return Err(Problem::usage("--proxy with a password: others on this machine can read your arguments")
-                .hint("set HTTPS_PROXY and give --proxy env"));
-        }
-        let api_key = self.key_file.as_deref().map(read_key).transpose()?;
-        let options = Options {
-            provider: if dialect_json.is_some() { String::new() } else { provider.clone() },
-            dialect_json,
-            base_url: self.base_url.clone(),
-            api_key,
-            user_agent: Some(format!("imgtask-cli/{}", env!("CARGO_PKG_VERSION"))),
-            proxy_url: self.proxy.clone(),
-            ca_file: self.ca_file.clone(),
-            poll_interval_ms: self.interval.map_or(0, |time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX)),
-            allow_private_images: self.allow_private_images,
-            allow_plain_http: self.allow_plain_http,
-            ..own
-        };
-        let client = Client::create(&options).map_err(|error| {
-            let invalid = error.status() == Status::InvalidArgument;
-            let mut problem = Problem::from(error);
-            let keyless = problem.message.strip_prefix("no API key: pass one or set the variable ").map(str::to_string);
-            if let Some(variable) = keyless {
-                problem.message = "no API key".to_string();
-                return problem.hint(format!("set {variable}, or give --key-file FILE (- reads the standard input)"));
-            }
-            let is_unknown = imgtask::providers().iter().all(|known| known.name != provider);
-            match invalid && self.dialect.is_none() && is_unknown {
-                true => problem.hint(unknown_provider(&provider)),
-                false => problem,
-            }
-        })?;
+    pub(crate) fn open_with(&self, context: &Context, own: Options) -> Outcome<Session> {
+        let access = Access::new(self, &context.settings)?;
+        access.tell(&context.ui);
+        let (log_level, log) = context.ui.log();
+        let client = access.client(Options { log_level, log, ..own })?;
         interrupt::reaches(&client);
-        let dialect = self.dialect.as_ref().map(|path| shell::quote(&path.display().to_string()));
-        Ok(Session { client, provider, arguments: self.arguments(), dialect })
+        Ok(Session {
+            client,
+            arguments: self.arguments(&access, context),
+            timeout: access.timeout.map(|timeout| timeout.value),
+            dialect: access.dialect.map(|file| shell::quote(&file.value.display().to_string())),
+            provider: access.provider.value,
+        })
     }
 
-    /// The name that the dialect gives itself. What is wrong with it is told with the name of its file.
-    fn dialect_name(&self, json: &str) -> Outcome<String> {
-        let file = self.dialect.as_deref().map_or_else(String::new, |path| path.display().to_string());
-        dialect::parse(&file, json).map(|draft| draft.name().to_string())
-    }
-
-    /// The options that name the service, as they were given; never a key.
-    fn arguments(&self) -> String {
+    /// The options that name the service, as they were given; never a key. What the environment and the file say is said there
+    /// the next time as well, but for the provider: it is what people look for.
+    fn arguments(&self, access: &Access, context: &Context) -> String {
         let mut words = Vec::new();
         let mut add = |flag: &str, value: Option<String>| {
             if let Some(value) = value {
@@ -172,12 +131,13 @@ impl Service {
             }
         };
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        add("--provider", if self.dialect.is_none() { self.provider.clone() } else { None });
+        add("--provider", if self.dialect.is_none() { Some(access.provider.value.clone()) } else { None });
         add("--dialect", path(&self.dialect));
         add("--base-url", self.base_url.clone());
         add("--key-file", path(&self.key_file));
         add("--proxy", self.proxy.clone());
         add("--ca-file", path(&self.ca_file));
+        add("--config", context.settings.given_file().map(|path| path.display().to_string()));
         if self.allow_plain_http {
             words.push("--allow-plain-http".to_string());
         }
@@ -221,16 +181,10 @@ fn suspect(file: &str, error: &Error, known: &Task) -> Option<String> {
     Some(format!("{what}; with the answer in a file: imgtask dialect try {file} --body ANSWER{more}"))
 }
 
-/// What may have been meant by a name that no provider has.
-fn unknown_provider(name: &str) -> String {
-    if name.ends_with(".json") {
-        return format!("a dialect of your own is given as --dialect {}", shell::quote(name));
-    }
-    let known = imgtask::providers().iter().map(|known| (distance(name, known.name), known.name));
-    match known.min() {
-        Some((..=2, near)) => format!("did you mean {near}? `imgtask providers` lists them"),
-        _ => "`imgtask providers` lists them".to_string(),
-    }
+/// What is nearly the same word, if one is.
+pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let (far, near) = known.map(|known| (distance(word, known), known)).min()?;
+    (far <= 2).then_some(near)
 }
 
 /// How many letters have to be put in, taken out or changed to make one of the other.
@@ -250,16 +204,6 @@ fn distance(one: &str, other: &str) -> usize {
         }
     }
     row.last().copied().unwrap_or(usize::MAX)
-}
-
-/// The key: the first line of a file or of the standard input.
-fn read_key(path: &Path) -> Outcome<String> {
-    let text = read_text(path, MAX_KEY_FILE)?;
-    let key = text.lines().next().unwrap_or_default().trim();
-    if key.is_empty() {
-        return Err(Problem::usage(format!("the first line of {} holds no key", shown(path))));
-    }
-    Ok(key.to_string())
 }
 
 /// A whole text file, or the standard input for `-`.

@@ -7,13 +7,13 @@ use clap::{ArgGroup, Args, ValueHint};
 use imgtask::Status;
 use serde_json::{Map, Value};
 
+use crate::context::Context;
 use crate::duration;
 use crate::exit::{Exit, Outcome, Problem};
 use crate::finish::Finish;
 use crate::report::TaskReport;
-use crate::save::Target;
+use crate::save::{Asked, Target};
 use crate::service::{Service, read_json};
-use crate::ui::Ui;
 
 /// Submit a request and print the task's id
 #[derive(Debug, Args)]
@@ -57,7 +57,7 @@ pub(crate) struct Submit {
     #[arg(long, short, requires = "out")]
     force: bool,
 
-    /// Give up waiting after TIME: 90, 90s, 10m, 1h [default: the provider's]
+    /// Give up waiting after TIME: 90, 90s, 10m, 1h [env: IMGTASK_TIMEOUT] [default: the provider's]
     #[arg(long, short, value_name = "TIME", value_parser = duration::parse)]
     timeout: Option<Duration>,
 
@@ -65,19 +65,16 @@ pub(crate) struct Submit {
     #[arg(long)]
     json: bool,
 
-    /// Show no progress
-    #[arg(long, short)]
-    quiet: bool,
-
     #[command(flatten)]
     service: Service,
 }
 
 impl Submit {
-    pub(crate) fn run(self) -> Outcome {
-        let ui = Ui::new(self.quiet);
-        let names = self.name_pattern.as_deref();
-        let mut target = self.out.as_deref().map(|out| Target::new(out, names, self.force)).transpose()?;
+    pub(crate) fn run(mut self, context: &Context) -> Outcome {
+        self.json = context.json(self.json)?;
+        let ui = &context.ui;
+        let names = context.names(self.name_pattern.as_ref())?;
+        let mut target = self.out.as_deref().map(|out| Target::new(out, names.as_ref(), self.force)).transpose()?;
         if let Some(target) = &target {
             // Before anything is paid for.
             target.check(self.json, 1)?;
@@ -86,11 +83,14 @@ impl Submit {
             return Err(Problem::usage("--timeout is for the wait: give --wait or --out"));
         }
         let request = self.request()?;
-        let session = self.service.open()?;
+        if let Some(target) = &target {
+            target.check_images(&Asked::of(&request))?;
+        }
+        let session = self.service.open(context)?;
         let task = match session.client.submit(&request) {
             Ok(task) => task,
             Err(error) => {
-                let finish = Finish { ui: &ui, session: &session, json: self.json, target: None, index: None };
+                let finish = Finish { ui, session: &session, json: self.json, target: None, index: None };
                 return match error.status() {
                     // A task is known only when its id is; otherwise there is nothing to wait for.
                     Status::Cancelled if error.task_id().is_empty() => Err(Problem::new(
@@ -107,7 +107,7 @@ impl Submit {
             target = Some(Target::new(Path::new("."), None, false)?);
         }
         let waits = self.wait || target.is_some() || task.id.is_empty();
-        let finish = Finish { ui: &ui, session: &session, json: self.json, target: target.as_ref(), index: None };
+        let finish = Finish { ui, session: &session, json: self.json, target: target.as_ref(), index: None };
         if !waits {
             ui.result(&match self.json {
                 true => TaskReport::new(&session.provider, &task).line()?,
@@ -124,7 +124,7 @@ impl Submit {
         }
         // Said at once: whatever happens to this process, the task can be found again.
         ui.note(&format!("submitted {}", task.id));
-        finish.wait(&task.poll_ref, &task.id, 0, self.timeout)
+        finish.wait(&task.poll_ref, &task.id, 0, self.timeout.or(session.timeout))
     }
 
     /// The request as JSON.

@@ -4,13 +4,15 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use imgtask::{State, Task};
+use imgtask::{LogLevel, LogSink, State, Task};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::duration;
 use crate::exit::{Exit, Outcome, Problem};
+use crate::settings::{Set, Source};
 use crate::shell::clean;
 
 /// Without a terminal: a line when the state changes, and each so many per cent.
@@ -38,18 +40,77 @@ impl Face {
     }
 }
 
+/// When words are coloured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Color {
+    /// On a terminal.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    pub(crate) fn read(text: &str) -> Result<Color, String> {
+        match text {
+            "auto" => Ok(Color::Auto),
+            "always" => Ok(Color::Always),
+            "never" => Ok(Color::Never),
+            _ => Err("give auto, always or never".to_string()),
+        }
+    }
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Color::Auto => "auto",
+            Color::Always => "always",
+            Color::Never => "never",
+        }
+    }
+
+    /// What holds: `--color` and `IMGTASK_COLOR`, then `NO_COLOR` (no-color.org), `CLICOLOR_FORCE` and `CLICOLOR`, then the file.
+    pub(crate) fn decide(said: Option<Set<Color>>) -> Color {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let on = |name| variable(name).is_some_and(|value| value != "0");
+        match said {
+            Some(Set { value, source: Source::Argument(_) | Source::Variable(_) }) => value,
+            _ if variable("NO_COLOR").is_some() => Color::Never,
+            _ if on("CLICOLOR_FORCE") => Color::Always,
+            _ if variable("CLICOLOR").is_some() && !on("CLICOLOR") => Color::Never,
+            said => said.map_or(Color::Auto, |said| said.value),
+        }
+    }
+
+    fn on(self, is_terminal: bool) -> Paint {
+        Paint(match self {
+            Color::Auto => is_terminal && !is_dumb(),
+            Color::Always => true,
+            Color::Never => false,
+        })
+    }
+}
+
+/// A terminal that says that it cannot.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// How a command speaks.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Voice {
+    pub(crate) quiet: bool,
+    /// 0 nothing of the log, 1 what was asked and answered, 2 every look.
+    pub(crate) verbose: u8,
+    pub(crate) color: Color,
+}
+
 /// Whether words are coloured.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Paint(bool);
 
 impl Paint {
-    /// For stdout.
-    pub(crate) fn out() -> Paint {
-        Paint(io::stdout().is_terminal() && colours_wanted())
-    }
-
-    fn err() -> Paint {
-        Paint(io::stderr().is_terminal() && colours_wanted())
+    pub(crate) fn is_on(self) -> bool {
+        self.0
     }
 
     /// `text` in its face.
@@ -58,14 +119,9 @@ impl Paint {
     }
 }
 
-/// `NO_COLOR` (no-color.org), and terminals that say they cannot.
-fn colours_wanted() -> bool {
-    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-}
-
 /// Where a command speaks.
 pub(crate) struct Ui {
+    voice: Voice,
     paint: Paint,
     /// Bars are drawn.
     live: bool,
@@ -76,15 +132,42 @@ pub(crate) struct Ui {
 }
 
 impl Ui {
-    pub(crate) fn new(quiet: bool) -> Ui {
-        let live = !quiet && io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    pub(crate) fn new(voice: Voice) -> Ui {
+        let is_terminal = io::stderr().is_terminal();
+        let live = !voice.quiet && is_terminal && !is_dumb();
         let target = if live { ProgressDrawTarget::stderr_with_hz(15) } else { ProgressDrawTarget::hidden() };
         Ui {
-            paint: Paint::err(),
+            voice,
+            paint: voice.color.on(is_terminal),
             live,
-            quiet,
+            quiet: voice.quiet,
             bars: MultiProgress::with_draw_target(target),
             unread: AtomicBool::new(false),
+        }
+    }
+
+    /// What results are coloured with.
+    pub(crate) fn out_paint(&self) -> Paint {
+        self.voice.color.on(io::stdout().is_terminal())
+    }
+
+    /// The library's log, as far as it is wanted: lines on stderr, each with the time (UTC). The library leaves keys, the queries of
+    /// links and bodies out of them.
+    pub(crate) fn log(&self) -> (LogLevel, Option<LogSink>) {
+        let level = match self.voice.verbose {
+            0 => return (LogLevel::Off, None),
+            1 => LogLevel::Info,
+            _ => LogLevel::Debug,
+        };
+        let (bars, live, paint) = (self.bars.clone(), self.live, self.paint);
+        let sink = move |level: LogLevel, line: &str| say(&bars, live, &log_line(paint, level, line));
+        (level, Some(Arc::new(sink)))
+    }
+
+    /// A line of the command's own among those of the log.
+    pub(crate) fn verbose(&self, text: &str) {
+        if self.voice.verbose > 0 {
+            say(&self.bars, self.live, &log_line(self.paint, LogLevel::Info, text));
         }
     }
 
@@ -170,12 +253,28 @@ impl Ui {
     }
 
     fn say(&self, line: &str) {
-        let print = || {
-            // A closed stderr leaves nobody to tell.
-            let _ = writeln!(io::stderr().lock(), "{line}");
-        };
-        if self.live { self.bars.suspend(print) } else { print() }
+        say(&self.bars, self.live, line);
     }
+}
+
+fn say(bars: &MultiProgress, live: bool, line: &str) {
+    let print = || {
+        // A closed stderr leaves nobody to tell.
+        let _ = writeln!(io::stderr().lock(), "{line}");
+    };
+    if live { bars.suspend(print) } else { print() }
+}
+
+/// `2026-11-22T14:09:20.123Z info  fetch: ...`
+fn log_line(paint: Paint, level: LogLevel, line: &str) -> String {
+    let (word, face) = match level {
+        LogLevel::Error => ("error", Face::Bad),
+        LogLevel::Warn => ("warn", Face::Bad),
+        LogLevel::Info => ("info", Face::Good),
+        _ => ("debug", Face::Hint),
+    };
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{} {} {}", duration::utc(since), paint.on(face, &format!("{word:<5}")), clean(line))
 }
 
 /// The state in a word; the service's own word too where nobody knows what it means.

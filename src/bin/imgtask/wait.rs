@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueHint};
 
+use crate::context::Context;
 use crate::exit::{Exit, Outcome, Problem};
 use crate::finish::Finish;
 use crate::save::Target;
 use crate::service::Service;
-use crate::ui::Ui;
 use crate::{duration, interrupt};
 
 /// Waits that run side by side; further tasks queue.
@@ -37,7 +37,7 @@ pub(crate) struct Wait {
     #[arg(value_name = "TASK", required = true)]
     tasks: Vec<String>,
 
-    /// Give up after TIME: 90, 90s, 10m, 1h; 0 looks once [default: the provider's]
+    /// Give up after TIME: 90, 90s, 10m, 1h; 0 looks once [env: IMGTASK_TIMEOUT] [default: the provider's]
     #[arg(long, short, value_name = "TIME", value_parser = duration::parse)]
     timeout: Option<Duration>,
 
@@ -57,25 +57,23 @@ pub(crate) struct Wait {
     #[arg(long)]
     json: bool,
 
-    /// Show no progress
-    #[arg(long, short)]
-    quiet: bool,
-
     #[command(flatten)]
     service: Service,
 }
 
 impl Wait {
-    pub(crate) fn run(self) -> Outcome {
-        let ui = Ui::new(self.quiet);
-        let names = self.name_pattern.as_deref();
-        let target = self.out.as_deref().map(|out| Target::new(out, names, self.force)).transpose()?;
+    pub(crate) fn run(mut self, context: &Context) -> Outcome {
+        self.json = context.json(self.json)?;
+        let ui = &context.ui;
+        let names = context.names(self.name_pattern.as_ref())?;
+        let target = self.out.as_deref().map(|out| Target::new(out, names.as_ref(), self.force)).transpose()?;
         let tasks = self.tasks()?;
         if let Some(target) = &target {
             target.check(self.json, tasks.len())?;
         }
-        let session = self.service.open()?;
-        let finish = Finish { ui: &ui, session: &session, json: self.json, target: target.as_ref(), index: None };
+        let session = self.service.open(context)?;
+        let finish = Finish { ui, session: &session, json: self.json, target: target.as_ref(), index: None };
+        let timeout = self.timeout.or(session.timeout);
         let begun = Instant::now();
         let width = tasks.iter().map(|task| task.chars().count()).max().unwrap_or(0);
         let workers = tasks.len().min(SIDE_BY_SIDE);
@@ -91,7 +89,7 @@ impl Wait {
             for _ in 0..workers {
                 scope.spawn(|| {
                     while let Some((place, task)) = next() {
-                        let left = self.timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
+                        let left = timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
                         let end = finish.wait(&task, &shown(&task), width, left);
                         ends.lock().unwrap_or_else(PoisonError::into_inner).push((place, end));
                     }

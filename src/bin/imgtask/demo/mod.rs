@@ -12,11 +12,12 @@ use clap::{Args, ValueHint};
 use imgtask::{Client, Error, Options, PathPattern, ProviderInfo, SavedPicture, State, Status, Task};
 use serde_json::json;
 
+use crate::context::Context;
 use crate::exit::{Exit, Outcome, Problem};
 use crate::report::TaskReport;
 use crate::sandbox::{self, RunningSandbox, SandboxOptions};
 use crate::save;
-use crate::ui::{Paint, Track, Ui, table};
+use crate::ui::{Track, Ui, table};
 use crate::{duration, interrupt};
 
 /// Pace of the looks: the sandbox is on this machine and minds no haste.
@@ -49,10 +50,6 @@ pub(crate) struct Demo {
     /// Print each task as one JSON object; `imgtask --help` names its members
     #[arg(long)]
     json: bool,
-
-    /// Show no progress
-    #[arg(long, short)]
-    quiet: bool,
 }
 
 /// What is asked for.
@@ -91,10 +88,11 @@ impl Frame {
 }
 
 impl Demo {
-    pub(crate) fn run(self) -> Outcome {
+    pub(crate) fn run(mut self, context: &Context) -> Outcome {
+        self.json = context.json(self.json)?;
         let index = self.out.join("index.html");
         check_folder(&self.out, &index)?;
-        let ui = Ui::new(self.quiet);
+        let ui = &context.ui;
         let sandbox =
             sandbox::start(&SandboxOptions { speed: self.speed, seed: Some(SEED), ..SandboxOptions::default() })
                 .map_err(|error| Problem::new(Exit::Network, format!("the sandbox did not start: {error}")))?;
@@ -102,7 +100,7 @@ impl Demo {
         ui.note(&format!("A sandbox of {} providers at {}", PLANS.len(), sandbox.url));
 
         let begun = Instant::now();
-        let ends = self.work(&orders, &sandbox, &ui, begun);
+        let ends = self.work(&orders, &sandbox, ui, begun);
         let took = begun.elapsed();
         if interrupt::pressed() {
             return Err(Problem::new(Exit::Interrupted, "interrupted: the sandbox and its tasks are gone"));
@@ -125,7 +123,7 @@ impl Demo {
             return Ok(exit);
         }
         write_whole(&index, &page::write(&frames, took))?;
-        self.tell(&ui, &frames, took, &index)?;
+        self.tell(ui, &frames, took, &index)?;
         Ok(Exit::Done)
     }
 
@@ -198,7 +196,7 @@ impl Demo {
                 ]
             }));
             ui.result("")?;
-            for line in table(&rows, Paint::out()) {
+            for line in table(&rows, ui.out_paint()) {
                 ui.result(&line)?;
             }
             ui.result("")?;

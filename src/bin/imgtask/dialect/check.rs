@@ -4,6 +4,7 @@ use clap::{Args, ValueHint};
 use imgtask::dialects::{Draft, Fault};
 use serde::Serialize;
 
+use crate::context::Context;
 use crate::exit::{Exit, Outcome, Problem};
 use crate::report::to_line;
 use crate::shell::clean;
@@ -43,14 +44,15 @@ struct FaultReport<'a> {
 }
 
 impl Check {
-    pub(crate) fn run(self) -> Outcome {
-        let ui = Ui::new(false);
+    pub(crate) fn run(mut self, context: &Context) -> Outcome {
+        self.json = context.json(self.json)?;
+        let ui = &context.ui;
         let mut exit = Exit::Done;
         for file in &self.files {
             let checked = super::document(file).map(|document| Draft::parse(&document));
             let ended = match checked {
-                Ok(Ok(draft)) => self.right(&ui, file, &draft),
-                Ok(Err(faults)) => self.wrong(&ui, file, &faults),
+                Ok(Ok(draft)) => self.right(ui, file, &draft),
+                Ok(Err(faults)) => self.wrong(ui, file, &faults),
                 Err(problem) => {
                     ui.problem(&problem);
                     Ok(problem.exit)

@@ -12,6 +12,7 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use imgtask::dialects::{self, Draft, Fault};
 
+use crate::context::Context;
 use crate::exit::{Outcome, Problem};
 use crate::service::{read_text, shown};
 
@@ -46,14 +47,14 @@ enum Command {
 }
 
 impl Dialect {
-    pub(crate) fn run(self) -> Outcome {
+    pub(crate) fn run(self, context: &Context) -> Outcome {
         match self.command {
-            Command::Show(show) => show.run(),
-            Command::Check(check) => check.run(),
-            Command::Try(try_body) => try_body.run(),
-            Command::Requests(requests) => requests.run(),
-            Command::New(new) => new.run(),
-            Command::Schema(schema) => schema.run(),
+            Command::Show(show) => show.run(context),
+            Command::Check(check) => check.run(context),
+            Command::Try(try_body) => try_body.run(context),
+            Command::Requests(requests) => requests.run(context),
+            Command::New(new) => new.run(context),
+            Command::Schema(schema) => schema.run(context),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
+use crate::context::Context;
 use crate::exit::{Exit, Outcome, Problem};
-use crate::ui::Ui;
 
 /// A dialect that says what each member is for.
 const START: &str = include_str!("new.json");
@@ -26,13 +26,13 @@ pub(crate) struct New {
 }
 
 impl New {
-    pub(crate) fn run(self) -> Outcome {
+    pub(crate) fn run(self, context: &Context) -> Outcome {
         let variable = self.name.to_ascii_uppercase().replace('-', "_");
         let text = START.replace(NAME, &self.name).replace(VARIABLE, &variable).replace(TITLE, &title(&self.name));
         if imgtask::dialects::Draft::parse(&text).is_err() {
             return Err(Problem::usage("the name must be 1 to 64 small letters, digits and dashes"));
         }
-        Ui::new(false).result(text.trim_end())?;
+        context.ui.result(text.trim_end())?;
         Ok(Exit::Done)
     }
 }

@@ -6,11 +6,11 @@ use clap::{Args, ValueHint};
 use imgtask::dialects::Request;
 use serde::Serialize;
 
+use crate::context::Context;
 use crate::exit::{Exit, Outcome};
 use crate::report::to_line;
 use crate::service::read_json;
 use crate::shell::clean;
-use crate::ui::Ui;
 
 /// Print the requests that a dialect makes of a prompt and of an id; nothing is sent
 #[derive(Debug, Args)]
@@ -49,8 +49,9 @@ struct Report<'a> {
 }
 
 impl Requests {
-    pub(crate) fn run(self) -> Outcome {
-        let ui = Ui::new(false);
+    pub(crate) fn run(mut self, context: &Context) -> Outcome {
+        self.json = context.json(self.json)?;
+        let ui = &context.ui;
         let draft = super::draft(&self.dialect)?;
         let given = self.request.as_deref().map(read_json).transpose()?;
         let submit = given.as_deref().unwrap_or(r#"{"prompt":"a red apple"}"#);

@@ -3,8 +3,8 @@
 use clap::Args;
 use imgtask::dialects;
 
+use crate::context::Context;
 use crate::exit::{Exit, Outcome};
-use crate::ui::Ui;
 
 /// Print the JSON Schema of dialects, by which editors complete and check them
 #[derive(Debug, Args)]
@@ -19,9 +19,9 @@ pub(crate) struct Schema {
 }
 
 impl Schema {
-    pub(crate) fn run(self) -> Outcome {
+    pub(crate) fn run(self, context: &Context) -> Outcome {
         let text = if self.table { dialects::members() } else { dialects::schema() };
-        Ui::new(false).result(text.trim_end())?;
+        context.ui.result(text.trim_end())?;
         Ok(Exit::Done)
     }
 }

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
+use crate::context::Context;
 use crate::exit::{Exit, Outcome};
-use crate::ui::Ui;
 
 /// Print the dialect of a provider
 #[derive(Debug, Args)]
@@ -18,8 +18,8 @@ pub(crate) struct Show {
 }
 
 impl Show {
-    pub(crate) fn run(self) -> Outcome {
-        let ui = Ui::new(false);
+    pub(crate) fn run(self, context: &Context) -> Outcome {
+        let ui = &context.ui;
         let document = super::document(&self.name)?;
         let text = if self.full { super::parse(&self.name, &document)?.complete() } else { document };
         ui.result(text.trim_end())?;

@@ -9,12 +9,12 @@ use imgtask::dialects::{Answer, Trial};
 use imgtask::{Error, State, Status, Task};
 use serde::Serialize;
 
+use crate::context::Context;
 use crate::duration;
 use crate::exit::{Exit, Outcome, Problem};
 use crate::report::{TaskReport, to_line};
 use crate::service::read_json;
 use crate::shell::clean;
-use crate::ui::Ui;
 
 /// Say how a dialect reads an answer, and from which pointers each value came
 #[derive(Debug, Args)]
@@ -86,8 +86,9 @@ struct Http {
 }
 
 impl Try {
-    pub(crate) fn run(self) -> Outcome {
-        let ui = Ui::new(false);
+    pub(crate) fn run(mut self, context: &Context) -> Outcome {
+        self.json = context.json(self.json)?;
+        let ui = &context.ui;
         let draft = super::draft(&self.dialect)?;
         let asked = self.header.iter().map(|header| retry_after(header)).collect::<Outcome<Vec<_>>>()?;
         let body = read_json(&self.body)?;

@@ -20,14 +20,17 @@ use imgtask::{Options, PathPattern};
 use self::list::{Input, List};
 use self::manifest::{Manifest, Wanted};
 use self::watcher::Watcher;
+use crate::context::Context;
 use crate::duration;
 use crate::exit::{Outcome, Problem};
 use crate::save::{in_folder, is_pattern, pattern};
 use crate::service::Service;
-use crate::ui::Ui;
+use crate::settings::Set;
 
 /// How long a task is watched where neither the user nor the provider says.
 const USUAL_TIME: Duration = Duration::from_secs(600);
+
+const SHORTEST_TIME: Duration = Duration::from_secs(1);
 
 /// Watch many tasks, from a list that may be endless, and save their images
 #[derive(Debug, Args)]
@@ -95,13 +98,9 @@ pub(crate) struct Watch {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     journal: Option<PathBuf>,
 
-    /// Give each task up after TIME: 90, 90s, 10m, 1h; at least 1s [default: the provider's]
+    /// Give each task up after TIME: 90, 90s, 10m, 1h; at least 1s [env: IMGTASK_TIMEOUT] [default: the provider's]
     #[arg(long, short, value_name = "TIME", value_parser = at_least_a_second)]
     timeout: Option<Duration>,
-
-    /// The service's limit, of which 90 % are used [default: the provider's, or what it bears]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Pace")]
-    max_requests_per_minute: Option<u32>,
 
     /// Threads that look and download, at most 64 [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64), help_heading = "Pace")]
@@ -119,25 +118,29 @@ pub(crate) struct Watch {
     #[arg(long)]
     json: bool,
 
-    /// Show no table and no summary
-    #[arg(long, short)]
-    quiet: bool,
-
     #[command(flatten)]
     service: Service,
 }
 
 impl Watch {
-    pub(crate) fn run(self) -> Outcome {
-        let ui = Ui::new(self.quiet);
-        let path = self.path()?;
+    pub(crate) fn run(mut self, context: &Context) -> Outcome {
+        self.json = context.json(self.json)?;
+        let ui = &context.ui;
+        let names = context.names(self.name_pattern.as_ref())?;
+        let path = self.path(names.as_ref())?;
         let (arguments, input) = self.input()?;
-        let session = self.service.open_with(Options {
-            max_requests_per_minute: self.max_requests_per_minute.unwrap_or(0),
-            max_workers: self.workers.unwrap_or(0),
-            journal_path: self.journal.clone(),
-            ..Options::default()
-        })?;
+        let session = self.service.open_with(
+            context,
+            Options {
+                max_workers: self.workers.unwrap_or(0),
+                journal_path: self.journal.clone(),
+                ..Options::default()
+            },
+        )?;
+        self.timeout = self.timeout.or(session.timeout);
+        if self.timeout.is_some_and(|time| time < SHORTEST_TIME) {
+            return Err(Problem::usage("the timeout of a watch is at least 1s: give --timeout"));
+        }
         let wanted = match (&path, self.all) {
             (None, _) => Wanted::End,
             (Some(_), false) => Wanted::OneImage,
@@ -153,7 +156,7 @@ impl Watch {
             fs::create_dir_all(folder).map_err(|error| Problem::file("make", folder, &error))?;
         }
         let list = List::read(arguments, input, &session.client)?;
-        let mut watcher = Watcher::new(&ui, &session, &self, path, list, manifest);
+        let mut watcher = Watcher::new(ui, &session, &self, path, list, manifest);
         let done = watcher.watch();
         let left = watcher.leave();
         done.and(left)
@@ -181,13 +184,12 @@ impl Watch {
     }
 
     /// Where images go, with what is to be filled in.
-    fn path(&self) -> Outcome<Option<PathPattern>> {
+    fn path(&self, names: Option<&Set<String>>) -> Outcome<Option<PathPattern>> {
         let Some(given) = &self.download else { return Ok(None) };
         let Some(text) = given.to_str() else {
             return Err(Problem::usage("--download wants a name in UTF-8"));
         };
-        let names = self.name_pattern.as_deref();
-        let path = match names.is_none() && is_pattern(text) {
+        let path = match !names.is_some_and(Set::is_given) && is_pattern(text) {
             true => pattern(given)?,
             false if given.is_file() => {
                 return Err(Problem::usage(format!("--download wants a folder, and {text} is a file")));
@@ -216,5 +218,5 @@ impl Watch {
 
 fn at_least_a_second(text: &str) -> Result<Duration, String> {
     let time = duration::parse(text)?;
-    if time < Duration::from_secs(1) { Err("at least 1s".to_string()) } else { Ok(time) }
+    if time < SHORTEST_TIME { Err("at least 1s".to_string()) } else { Ok(time) }
 }

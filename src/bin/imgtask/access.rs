@@ -1,0 +1,281 @@
+//! Which service a command speaks to, by which settings, and who said each.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use imgtask::{Client, Options, Status};
+use serde_json::Value;
+
+use crate::dialect;
+use crate::duration;
+use crate::exit::{Exit, Outcome, Problem};
+use crate::service::{Service, nearest, read_json, read_text, shown};
+use crate::settings::members::{self, Member, count, flag, text};
+use crate::settings::{Set, Settings, Source};
+use crate::shell;
+use crate::ui::Ui;
+
+/// Longest key file, bytes.
+const MAX_KEY_FILE: u64 = 64 * 1024;
+
+/// Everything that is known of a service before it is asked for anything.
+pub(crate) struct Access {
+    pub(crate) provider: Set<String>,
+    /// The file of a dialect of the user's own.
+    pub(crate) dialect: Option<Set<PathBuf>>,
+    dialect_json: Option<String>,
+    /// The address; `None` where the provider has none and nobody gives one.
+    pub(crate) base_url: Option<Set<String>>,
+    /// The variable of the key.
+    pub(crate) key_variable: String,
+    pub(crate) key_file: Option<Set<PathBuf>>,
+    pub(crate) proxy: Option<Set<String>>,
+    pub(crate) ca_file: Option<Set<PathBuf>>,
+    pub(crate) interval: Option<Set<Duration>>,
+    pub(crate) max_requests_per_minute: Option<Set<u32>>,
+    pub(crate) timeout: Option<Set<Duration>>,
+    pub(crate) allow_plain_http: Option<Set<bool>>,
+    pub(crate) allow_private_images: Option<Set<bool>>,
+}
+
+impl Access {
+    /// Asks the arguments, the environment and the file. Reads a dialect of the user's own, and no key.
+    pub(crate) fn new(service: &Service, settings: &Settings) -> Outcome<Access> {
+        if service.dialect.is_some() && service.provider.is_some() {
+            return Err(Problem::usage("--provider and --dialect both say which service it is: give one of them"));
+        }
+        let (name, dialect) = match &service.dialect {
+            Some(path) => {
+                let source = Source::Argument("--dialect".to_string());
+                (None, Some(Set { value: path.clone(), source }))
+            }
+            None => {
+                let name = chosen(service, settings)?;
+                let dialect = settings.choose(&members::DIALECT, Some(&name.value), None, text)?;
+                (Some(name), dialect.map(|set| set.map(PathBuf::from)))
+            }
+        };
+        let json = dialect.as_ref().map(|dialect| read_json(&dialect.value)).transpose()?;
+        let about = match (&dialect, &json) {
+            (Some(dialect), Some(json)) => About::of_dialect(&dialect.value, json)?,
+            _ => About::of_provider(name.as_ref().map_or("", |name| &name.value)),
+        };
+        let provider = name.unwrap_or_else(|| Set { value: about.name.clone(), source: Source::Default });
+        let chooser = Chooser { settings, provider: &provider.value };
+        Ok(Access {
+            base_url: base_url(service, &chooser, &about)?,
+            key_file: key_file(service, &chooser, &about)?,
+            proxy: proxy(service, &chooser)?,
+            ca_file: chooser.path(&members::CA_FILE, service.ca_file.clone())?,
+            interval: settings.choose(&members::INTERVAL, Some(&provider.value), service.interval, duration::parse)?,
+            max_requests_per_minute: settings.choose(
+                &members::MAX_REQUESTS_PER_MINUTE,
+                Some(&provider.value),
+                service.max_requests_per_minute,
+                count,
+            )?,
+            timeout: settings.choose(&members::TIMEOUT, Some(&provider.value), None, duration::parse)?,
+            allow_plain_http: chooser.flag(&members::ALLOW_PLAIN_HTTP, service.allow_plain_http)?,
+            allow_private_images: chooser.flag(&members::ALLOW_PRIVATE_IMAGES, service.allow_private_images)?,
+            key_variable: about.key_variable,
+            dialect_json: json,
+            dialect,
+            provider,
+        })
+    }
+
+    /// Reads the key, where a file holds it, and makes the client. Opens no connection.
+    pub(crate) fn client(&self, own: Options) -> Outcome<Client> {
+        let api_key = self.key_file.as_ref().map(|file| read_key(&file.value)).transpose()?;
+        // The library reads the variable itself, and names it where it is wrong.
+        let said = |url: &&Set<String>| matches!(url.source, Source::Argument(_) | Source::File(..));
+        let ms = |time: &Set<Duration>| u32::try_from(time.value.as_millis()).unwrap_or(u32::MAX);
+        let options = Options {
+            provider: if self.dialect_json.is_some() { String::new() } else { self.provider.value.clone() },
+            dialect_json: self.dialect_json.clone(),
+            base_url: self.base_url.as_ref().filter(said).map(|url| url.value.clone()),
+            api_key,
+            user_agent: Some(format!("imgtask-cli/{}", env!("CARGO_PKG_VERSION"))),
+            proxy_url: self.proxy.as_ref().map(|proxy| proxy.value.clone()),
+            ca_file: self.ca_file.as_ref().map(|file| file.value.clone()),
+            poll_interval_ms: self.interval.as_ref().map_or(0, ms),
+            max_requests_per_minute: self.max_requests_per_minute.as_ref().map_or(0, |limit| limit.value),
+            allow_private_images: self.allow_private_images.as_ref().is_some_and(|allowed| allowed.value),
+            allow_plain_http: self.allow_plain_http.as_ref().is_some_and(|allowed| allowed.value),
+            ..own
+        };
+        Client::create(&options).map_err(|error| {
+            let invalid = error.status() == Status::InvalidArgument;
+            let mut problem = Problem::from(error);
+            let keyless = problem.message.strip_prefix("no API key: pass one or set the variable ").map(str::to_string);
+            if let Some(variable) = keyless {
+                problem.message = "no API key".to_string();
+                return problem.hint(format!("set {variable}, or give --key-file FILE (- reads the standard input)"));
+            }
+            match invalid && self.dialect.is_none() && is_unknown(&self.provider.value) {
+                true => problem.hint(unknown_provider(&self.provider.value)),
+                false => problem,
+            }
+        })
+    }
+
+    /// Who said what, for those who want to see it: never a key.
+    pub(crate) fn tell(&self, ui: &Ui) {
+        ui.verbose(&format!("provider {} ({})", self.provider.value, self.provider.source));
+        if let Some(url) = &self.base_url {
+            ui.verbose(&format!("address {} ({})", without_secrets(&url.value), url.source));
+        }
+        match &self.key_file {
+            Some(file) => ui.verbose(&format!("key from {} ({})", shown(&file.value), file.source)),
+            None => ui.verbose(&format!("key from {}", self.key_variable)),
+        }
+        if let Some(proxy) = &self.proxy {
+            ui.verbose(&format!("proxy {} ({})", without_secrets(&proxy.value), proxy.source));
+        }
+    }
+}
+
+/// The settings as one provider sees them.
+struct Chooser<'a> {
+    settings: &'a Settings,
+    provider: &'a str,
+}
+
+impl Chooser<'_> {
+    fn text(&self, member: &Member, given: Option<String>) -> Outcome<Option<Set<String>>> {
+        self.settings.choose(member, Some(self.provider), given, text)
+    }
+
+    fn path(&self, member: &Member, given: Option<PathBuf>) -> Outcome<Option<Set<PathBuf>>> {
+        self.settings.choose(member, Some(self.provider), given, |text| Ok(PathBuf::from(text)))
+    }
+
+    /// An argument can only say yes.
+    fn flag(&self, member: &Member, given: bool) -> Outcome<Option<Set<bool>>> {
+        self.settings.choose(member, Some(self.provider), given.then_some(true), flag)
+    }
+}
+
+/// What the provider or its dialect says itself.
+struct About {
+    name: String,
+    base_url: String,
+    key_variable: String,
+}
+
+impl About {
+    fn of_provider(name: &str) -> About {
+        let known = imgtask::providers().iter().find(|known| known.name == name);
+        About {
+            name: name.to_string(),
+            base_url: known.map_or_else(String::new, |known| known.base_url.to_string()),
+            key_variable: known.map_or_else(String::new, |known| known.key_variable.to_string()),
+        }
+    }
+
+    /// What is wrong with a dialect is told with the name of its file.
+    fn of_dialect(path: &Path, json: &str) -> Outcome<About> {
+        let draft = dialect::parse(&path.display().to_string(), json)?;
+        let whole: Value = serde_json::from_str(&draft.complete()).unwrap_or_default();
+        let text = |member: &str| whole[member].as_str().unwrap_or_default().to_string();
+        Ok(About { name: draft.name().to_string(), base_url: text("base_url"), key_variable: text("key_variable") })
+    }
+}
+
+/// The provider that is meant.
+fn chosen(service: &Service, settings: &Settings) -> Outcome<Set<String>> {
+    let given = service.provider.clone().filter(|name| !name.is_empty());
+    settings.choose(&members::PROVIDER, None, given, text)?.ok_or_else(|| {
+        let documented = imgtask::providers().iter().filter(|provider| provider.documented);
+        let names: Vec<&str> = documented.map(|provider| provider.name).collect();
+        Problem::usage("which provider?").hint(format!(
+            "give --provider NAME or set IMGTASK_PROVIDER: {}, or another of `imgtask providers`",
+            names.join(", ")
+        ))
+    })
+}
+
+/// The argument, the provider's own variable, the file, the provider's own address.
+fn base_url(service: &Service, chooser: &Chooser<'_>, about: &About) -> Outcome<Option<Set<String>>> {
+    let variable = base_url_variable(&about.name);
+    if service.base_url.is_none() && is_set(&variable) {
+        let value = std::env::var(&variable).unwrap_or_default();
+        return Ok(Some(Set { value, source: Source::Variable(variable) }));
+    }
+    let own = (!about.base_url.is_empty()).then(|| Set { value: about.base_url.clone(), source: Source::Default });
+    Ok(chooser.text(&members::BASE_URL, service.base_url.clone())?.or(own))
+}
+
+/// The argument, and the file where the key's variable is not set.
+fn key_file(service: &Service, chooser: &Chooser<'_>, about: &About) -> Outcome<Option<Set<PathBuf>>> {
+    if service.key_file.is_none() && is_set(&about.key_variable) {
+        return Ok(None);
+    }
+    chooser.path(&members::KEY_FILE, service.key_file.clone())
+}
+
+fn proxy(service: &Service, chooser: &Chooser<'_>) -> Outcome<Option<Set<String>>> {
+    let proxy = chooser.text(&members::PROXY, service.proxy.clone())?;
+    match &proxy {
+        Some(Set { value, source }) if value.contains('@') && !matches!(source, Source::Variable(_)) => {
+            let problem = match source {
+                Source::Argument(_) => {
+                    Problem::usage("--proxy with a password: others on this machine can read your arguments")
+                }
+                source => Problem::usage(format!("{source}: a proxy with a password does not belong into this file")),
+            };
+            Err(problem.hint("set HTTPS_PROXY and give --proxy env"))
+        }
+        _ => Ok(proxy),
+    }
+}
+
+/// An address without what may be a secret: user name and password, query and fragment.
+pub(crate) fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    if scheme.is_empty() { rest.to_string() } else { format!("{scheme}://{rest}") }
+}
+
+/// The variable of another address: `DIMILINKS_LEGACY_BASE_URL`.
+pub(crate) fn base_url_variable(name: &str) -> String {
+    let upper = name.to_ascii_uppercase();
+    let word: String = upper.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    word + "_BASE_URL"
+}
+
+pub(crate) fn is_set(variable: &str) -> bool {
+    !variable.is_empty() && std::env::var_os(variable).is_some_and(|value| !value.is_empty())
+}
+
+fn is_unknown(provider: &str) -> bool {
+    imgtask::providers().iter().all(|known| known.name != provider)
+}
+
+/// What may have been meant by a name that no provider has.
+fn unknown_provider(name: &str) -> String {
+    if name.ends_with(".json") {
+        return format!("a dialect of your own is given as --dialect {}", shell::quote(name));
+    }
+    match nearest(name, imgtask::providers().iter().map(|known| known.name)) {
+        Some(near) => format!("did you mean {near}? `imgtask providers` lists them"),
+        None => "`imgtask providers` lists them".to_string(),
+    }
+}
+
+/// The key: the first line of a file or of the standard input.
+fn read_key(path: &Path) -> Outcome<String> {
+    // A name without a point or a slash, and as long as a key, may be one.
+    let name = path.to_string_lossy();
+    if name.len() >= 20 && !name.contains(['.', '/', '\\']) && !path.exists() {
+        return Err(Problem::new(Exit::File, "cannot read the key file of that name: no such file")
+            .hint("--key-file wants the name of a file whose first line is the key"));
+    }
+    let text = read_text(path, MAX_KEY_FILE)?;
+    let key = text.lines().next().unwrap_or_default().trim();
+    if key.is_empty() {
+        return Err(Problem::usage(format!("the first line of {} holds no key", shown(path))));
+    }
+    Ok(key.to_string())
+}

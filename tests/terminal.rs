@@ -1,0 +1,110 @@
+//! The command in a real terminal: colours, progress, small windows, Ctrl-C.
+
+mod command;
+
+use std::fs;
+
+use command::terminal::{Terminal, is_coloured};
+use command::*;
+
+/// The text without the sequences that steer a terminal.
+fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\x1b') {
+        plain.push_str(before);
+        let end = after.find(|c: char| c.is_ascii_alphabetic()).map_or(after.len(), |at| at + 1);
+        rest = &after[end..];
+    }
+    plain + rest
+}
+
+#[test]
+fn a_wait_shows_a_bar_and_colours_and_the_result_stays() {
+    let sandbox = Sandbox::start(&[]);
+    let id = sandbox.task("a fox [hold:running]");
+    let mut terminal = Terminal::start(&sandbox.command(&["wait", &id, "--interval", "50ms"]), 30, 100);
+    terminal.until("running");
+    sandbox.control("POST", &format!("/tasks/{id}/finish"), "");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, 0);
+    assert!(is_coloured(&shown), "{shown:?}");
+    let text = plain(&shown);
+    assert!(text.contains(&format!("{id}\t0\thttp://")) && text.contains("✓"), "{text}");
+}
+
+#[test]
+fn colours_are_left_out_where_they_are_not_wanted() {
+    let sandbox = Sandbox::quick();
+    let shown = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = sandbox.command(arguments);
+        command.envs(variables.iter().copied());
+        let (code, shown) = Terminal::start(&command, 30, 100).end();
+        assert_eq!(code, 0, "{shown}");
+        is_coloured(&shown)
+    };
+    for arguments in [&["providers"][..], &["doctor"], &["--help"], &["wait", "-h"], &["config"]] {
+        assert!(shown(arguments, &[]), "{arguments:?}");
+        assert!(!shown(arguments, &[("NO_COLOR", "1")]), "{arguments:?}");
+        assert!(!shown(&[arguments, &["--color", "never"]].concat(), &[]), "{arguments:?}");
+        assert!(!shown(arguments, &[("TERM", "dumb")]), "{arguments:?}");
+    }
+    assert!(shown(&["providers", "--color", "always"], &[("NO_COLOR", "1")]));
+}
+
+#[test]
+fn quiet_shows_the_result_alone() {
+    let sandbox = Sandbox::quick();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = path(&folder, "fox.png");
+    let arguments = ["submit", "--quiet", "--prompt", "a fox", "--out", &file, "--interval", "50ms"];
+    let (code, shown) = Terminal::start(&sandbox.command(&arguments), 30, 200).end();
+    assert_eq!(code, 0);
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(lines.len() == 1 && lines[0].starts_with(&file), "{shown:?}");
+    assert_image(&file);
+}
+
+#[test]
+fn a_small_window_is_not_scrolled_by_progress() {
+    let sandbox = Sandbox::start(&[]);
+    let id = sandbox.task("a fox [hold:running]");
+    for arguments in [&["wait"][..], &["watch"]] {
+        let command = sandbox.command(&[arguments, &[&id, "--interval", "50ms", "--timeout", "1s"]].concat());
+        let (code, shown) = Terminal::start(&command, 10, 20).end();
+        assert_eq!(code, 4, "{shown}");
+        // Only what is said at the end makes lines; what is drawn over and over is cut to the window.
+        let lines = shown.matches("\r\n").count();
+        assert!(lines <= 4, "{arguments:?}: {lines} lines: {shown:?}");
+    }
+}
+
+#[test]
+fn ctrl_c_in_a_terminal_ends_politely_and_leaves_the_terminal_as_it_was() {
+    let sandbox = Sandbox::start(&[]);
+    let id = sandbox.task("a fox [hold:running]");
+    for command in ["wait", "watch"] {
+        let mut terminal = Terminal::start(&sandbox.command(&[command, &id, "--interval", "50ms"]), 30, 100);
+        terminal.until("running");
+        terminal.press("\x03");
+        let (code, shown) = terminal.end();
+        assert_eq!(code, 130, "{shown}");
+        let hides = shown.matches("\x1b[?25l").count();
+        assert!(hides == 0 || shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l"), "no cursor: {shown:?}");
+    }
+}
+
+#[test]
+fn ctrl_c_reaches_a_command_in_a_sandbox_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Counts what it is sent, and ends with a code of its own.
+    let script = "trap 'echo caught' INT; echo started; sleep 0.3 & wait; wait; sleep 0.5; exit 7";
+    let mut command = imgtask(&["sandbox", "--", "sh", "-c", script]);
+    command.current_dir(&folder);
+    let mut terminal = Terminal::start(&command, 30, 100);
+    terminal.until("started");
+    terminal.press("\x03");
+    let (code, shown) = terminal.end();
+    assert_eq!((code, shown.matches("caught").count()), (7, 1), "{shown}");
+    assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 0);
+}
