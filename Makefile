@@ -4,6 +4,7 @@ CARGO   ?= cargo
 CC      ?= cc
 PYTHON  ?= python3
 BUILD   := build
+VENV    := $(BUILD)/venv
 comma   := ,
 
 # Builds carry no path of the machine that made them.
@@ -21,7 +22,7 @@ hush     = $(if $(wildcard $(1)),--quiet)
 # A program that uses the old file goes on with it.
 place = cp $(1) $(2).new && mv -f $(2).new $(2)
 
-.PHONY: demo test lib lib-lean header schema examples bench lint clean help
+.PHONY: demo test lib lib-lean wheel sdist venv header schema examples bench lint clean help
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -58,6 +59,23 @@ ln -sf libimgtask.so.$(VERSION) $(1)/libimgtask.so.$(ABI)
 ln -sf libimgtask.so.$(ABI) $(1)/libimgtask.so
 $(call place,$(TARGET)/release-static/libimgtask.a,$(1)/libimgtask.a)
 endef
+
+# The backend has CMake call cargo, which finds here what `make lib` has built. auditwheel names the systems that the wheel runs on.
+wheel: venv ## the Python wheel, with the library inside, into build/wheels
+	@rm -rf $(BUILD)/wheels/raw $(BUILD)/wheels/*.whl
+	@CARGO_TARGET_DIR=$(abspath $(TARGET)) $(VENV)/bin/python -m build --no-isolation --wheel --outdir $(BUILD)/wheels/raw
+	@PATH="$(abspath $(VENV))/bin:$$PATH" $(VENV)/bin/auditwheel repair --wheel-dir $(BUILD)/wheels $(BUILD)/wheels/raw/*.whl
+
+sdist: venv ## the sources of the wheel, into build/wheels
+	@rm -f $(BUILD)/wheels/*.tar.gz
+	@$(VENV)/bin/python -m build --no-isolation --sdist --outdir $(BUILD)/wheels
+
+venv: $(VENV)/ready ## what builds the wheel and checks the Python package, into build/venv
+
+$(VENV)/ready: bindings/python/requirements-dev.txt
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement $<
+	@touch $@
 
 header: ## include/imgtask.h, abi/symbols.txt and the bindings' declarations from the sources
 	@bash abi/header.sh

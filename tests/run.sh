@@ -68,11 +68,14 @@ for python in "${PYTHON:-python3}" /usr/bin/python3; do
   "$python" -c "import numpy, PIL" 2>/dev/null && interop=$python && break
 done
 [ -n "$interop" ] || missing+=("numpy with PIL")
+[ -e build/venv/ready ] || missing+=("the tools of the Python wheel: make venv")
 [ ${#missing[@]} -eq 0 ] || echo "  left out, not installed: ${#missing[@]} (${missing[*]})"
 
 export IMGTASK_LIB_DIR=$PWD/build/lib IMGTASK_LIBRARY=$PWD/build/lib/libimgtask.so IMGTASK_COMMAND=$PWD/build/bin/imgtask
 step rust 1500 "${CARGO:-cargo}" test --quiet --no-fail-fast --features cli,header -- --show-output
 beside python 600 env PYTHONPATH=bindings/python "${PYTHON:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python
+# The oldest Python that there is here, and the newest.
+beside pythons 600 env PYTHONPATH=bindings/python "${PYTHON:-python3}" -m tests.pythons
 # What a feature that is off answers.
 step lean 600 "${CARGO:-cargo}" test --quiet --lib --test lean -- journal::off a_build_without
 # The patience that a gateway needs which fetches an image itself.
@@ -89,6 +92,13 @@ if [ -n "$interop${IMGTASK_ALL_TOOLS:-}" ]; then
   step interop 120 env PYTHONPATH=bindings/python "${interop:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python -p interop.py
 fi
 gather
+# The wheel, built and installed; what type checkers and pytest say of the package.
+: >"$log/wheel" >"$log/checks"
+if [ -e build/venv/ready ] || [ -n "${IMGTASK_ALL_TOOLS:-}" ]; then
+  step wheel 900 bash -c 'make --silent wheel sdist && PYTHONPATH=bindings/python "${PYTHON:-python3}" -m unittest tests.wheel'
+  grep '^the wheel runs on ' "$log/wheel" | sed 's/^/    /'
+  step checks 600 env PYTHONPATH=bindings/python "${PYTHON:-python3}" -m unittest tests.checks
+fi
 # Fifty thousand tasks through Python's `client.watch`, killed halfway.
 step thousands 900 env PYTHONPATH=bindings/python IMGTASK_MANY_TASKS=50000 "${PYTHON:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python -k many_tasks
 
@@ -110,7 +120,7 @@ leaks() {
   ! grep -aiEn "$secret" "$@"
 }
 export -f leaks
-step secrets 60 bash -c 'leaks "$@"' leaks "$log"/rust "$log"/lean "$log"/shipped "$log"/watch "$log"/crash "$log"/python "$log"/interop "$log"/thousands "$log"/docs "$log"/hosts
+step secrets 60 bash -c 'leaks "$@"' leaks "$log"/rust "$log"/lean "$log"/shipped "$log"/watch "$log"/crash "$log"/python "$log"/pythons "$log"/interop "$log"/wheel "$log"/checks "$log"/thousands "$log"/docs "$log"/hosts
 
 # A step that broke without a failed test to show for it counts as one.
 [ "$broken" -gt 0 ] && [ "$failed" -eq 0 ] && failed=$broken

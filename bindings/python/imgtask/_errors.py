@@ -280,6 +280,12 @@ _CLASSES: Dict[int, Type[Error]] = {
 _FAMILIES = ((1, 19, CallerError), (20, 39, FlowError), (40, 59, NetworkError), (60, 79, ServiceError), (80, 99, LocalError))
 
 
+# What calls without room for a message may come to.
+_TOLD: Dict[int, str] = {
+    Status.WRONG_PROCESS: "the client belongs to the process before the fork: create one in this process"
+}
+
+
 def error_class(status: int) -> Type[Error]:
     """The class for a status; the family's for a number this package does not know."""
     known = _CLASSES.get(status)
@@ -302,8 +308,8 @@ def status_number(status: int) -> StatusNumber:
 def read_error(library: Library, status: int, handle: ErrorHandle, task: Optional[Task] = None) -> Error:
     """The exception for a call that gave `status`."""
     if not handle:
-        name = library.imgtask_status_name(status).decode()
-        return error_class(status)(f"imgtask: {name}", status=status_number(status), task=task)
+        told = _TOLD.get(status) or f"imgtask: {library.imgtask_status_name(status).decode()}"
+        return error_class(status)(told, status=status_number(status), task=task)
     info: Any = _abi.imgtask_error_info()
     info.struct_size = ctypes.sizeof(info)
     library.imgtask_error_get(handle, info)

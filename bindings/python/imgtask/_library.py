@@ -3,6 +3,7 @@
 import ctypes
 import ctypes.util
 import os
+import re
 import sys
 import threading
 from pathlib import Path
@@ -63,7 +64,11 @@ class Library:
 
 
 class Unfit(Exception):
-    """Why a file is not the library this package needs."""
+    """Why a file is not the library this package needs, and what helps."""
+
+
+UPDATE_LIBRARY = "install the library that belongs to this package, or name another file"
+UPDATE_PACKAGE = "update this package (pip install --upgrade imgtask), or name an older library"
 
 
 def bind(cdll: ctypes.CDLL, name: str, result: Any, parameters: Tuple[Any, ...]) -> Any:
@@ -71,7 +76,7 @@ def bind(cdll: ctypes.CDLL, name: str, result: Any, parameters: Tuple[Any, ...])
     try:
         function = getattr(cdll, name)
     except AttributeError:
-        raise Unfit(f"it has no {name}: it is too old for this package, or not imgtask") from None
+        raise Unfit(f"it has no {name}: it is too old for this package, or not imgtask; {UPDATE_LIBRARY}") from None
     function.restype = result
     function.argtypes = parameters
     return function
@@ -82,11 +87,13 @@ def check(cdll: ctypes.CDLL) -> str:
     abi = bind(cdll, "imgtask_abi_version", *_abi.FUNCTIONS["imgtask_abi_version"])()
     version = bind(cdll, "imgtask_version", *_abi.FUNCTIONS["imgtask_version"])().decode("ascii", "replace")
     if abi != _abi.ABI_VERSION:
-        age = "old" if abi < _abi.ABI_VERSION else "new"
-        raise Unfit(f"version {version} is too {age}: it has ABI {abi}, this package needs ABI {_abi.ABI_VERSION}")
+        age, cure = ("old", UPDATE_LIBRARY) if abi < _abi.ABI_VERSION else ("new", UPDATE_PACKAGE)
+        raise Unfit(
+            f"version {version} is too {age}: it has ABI {abi}, this package needs ABI {_abi.ABI_VERSION}; {cure}"
+        )
     if numbers(version) < OLDEST:
         needed = ".".join(map(str, OLDEST))
-        raise Unfit(f"version {version} is too old: this package needs {needed} or newer")
+        raise Unfit(f"version {version} is too old: this package needs {needed} or newer; {UPDATE_LIBRARY}")
     return str(version)
 
 
@@ -110,7 +117,43 @@ def open_library(place: str) -> Library:
         # Never PyDLL: a call that blocks must not hold Python's lock.
         return Library(ctypes.CDLL(place), place)
     except OSError as error:
-        raise Unfit(f"it cannot be loaded: {error}") from None
+        raise Unfit(f"it cannot be loaded: {foreign(place) or old_system(str(error)) or error}") from None
+
+
+#: Processors by their numbers in the head of an ELF file.
+MACHINES = {3: "x86", 40: "ARM", 62: "x86-64", 183: "AArch64", 243: "RISC-V"}
+
+
+def machine(file: str) -> Optional[str]:
+    """For which processor an ELF file is, with its bits; "" for another kind of file, `None` when that is not known."""
+    try:
+        with open(file, "rb") as opened:
+            head = opened.read(20)
+    except OSError:
+        return None
+    if head[:4] != b"\x7fELF" or len(head) < 20:
+        return ""
+    number = int.from_bytes(head[18:20], "big" if head[5] == 2 else "little")
+    return f"{MACHINES.get(number, f'processor {number}')} ({64 if head[4] == 2 else 32} bit)"
+
+
+def foreign(place: str) -> str:
+    """That a file is for another machine. Of such a one the system's loader may say that it does not exist."""
+    # A bare name is looked for by the loader, and not in this folder.
+    here, there = machine("/proc/self/exe"), machine(place) if os.path.dirname(place) else None
+    if not here or there is None or here == there:
+        return ""
+    if not there:
+        return "it is no library of this system; build it here (make lib), or install the wheel for this machine"
+    return f"it is for {there}, and this Python for {here}; build it here (make lib), or install the wheel for this machine"
+
+
+def old_system(told: str) -> str:
+    """That the system's C library is older than the one that the library was built with."""
+    needed = re.search(r"version `GLIBC_([0-9.]+)' not found", told)
+    if needed is None:
+        return ""
+    return f"it needs glibc {needed[1]} or newer, and this system has an older one; build it here (make lib)"
 
 
 def find(path: Optional[PathLike] = None, *, package: Path = Path(__file__).parent) -> Library:
@@ -125,7 +168,7 @@ def find(path: Optional[PathLike] = None, *, package: Path = Path(__file__).pare
         place, source = named
         try:
             if not os.path.isfile(place):
-                raise Unfit("there is no such file")
+                raise Unfit("there is no such file; build it (make lib), or leave it unsaid and install imgtask's wheel")
             return open_library(os.path.abspath(place))
         except Unfit as why:
             raise LibraryNotFound(
@@ -165,6 +208,16 @@ class Loaded:
 
 loaded = Loaded()
 _loading = threading.Lock()
+
+
+def _after_fork() -> None:
+    """In a child nobody gives a lock back that another thread of the parent had."""
+    global _loading
+    _loading = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def load(path: Optional[PathLike] = None) -> Library:

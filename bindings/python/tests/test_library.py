@@ -1,12 +1,13 @@
 """Finding the native library: in which order, and what is said when it is missing or does not fit."""
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import unittest.mock
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, Iterable, Optional
 
 import imgtask
 from imgtask import _abi
@@ -31,16 +32,30 @@ class Finding(Folder):
         if value is not None:
             os.environ[VARIABLE] = value
 
-    def impostor(self, name: str, abi: int, version: str) -> Path:
-        """A library that says a version and has nothing else."""
-        source = self.folder / "impostor.c"
-        source.write_text(
+    def compiled(self, name: str, code: str, *flags: object) -> Path:
+        """A library out of C."""
+        source, file = self.folder / f"{name}.c", self.folder / name
+        source.write_text(code)
+        command = [compiler(), "-shared", "-fPIC", source, *flags, "-o", file]
+        subprocess.run([str(word) for word in command], check=True, timeout=60)
+        return file
+
+    def impostor(self, name: str, abi: int, version: str, functions: Iterable[str] = ()) -> Path:
+        """A library that says a version, and has the functions but for what they do."""
+        code = (
             f'const char *imgtask_version(void) {{ return "{version}"; }}\n'
             f"unsigned imgtask_abi_version(void) {{ return {abi}; }}\n"
         )
-        file = self.folder / name
-        subprocess.run([compiler(), "-shared", "-fPIC", str(source), "-o", str(file)], check=True, timeout=60)
-        return file
+        told = ("imgtask_version", "imgtask_abi_version")
+        return self.compiled(name, code + "".join(f"void {each}(void) {{}}\n" for each in functions if each not in told))
+
+    def refusal(self, file: Path) -> str:
+        """What is said of a file that is named."""
+        with self.assertRaises(LibraryNotFound) as caught:
+            find(file)
+        self.assertIn(str(file), str(caught.exception))
+        self.assertEqual(caught.exception.path, str(file))
+        return str(caught.exception)
 
     def copy_of_the_package(self) -> Path:
         """The package somewhere else, without a library."""
@@ -118,34 +133,71 @@ class Finding(Folder):
             find(package=self.folder)
         self.assertIn(str(missing), str(caught.exception))
         self.assertIn(VARIABLE, str(caught.exception))
-        self.assertIn("no such file", str(caught.exception))
+        self.assertIn("no such file; build it (make lib)", str(caught.exception))
 
     def test_a_file_that_is_no_library_is_named(self) -> None:
         file = self.folder / "libimgtask.so"
-        file.write_text("not a library")
-        with self.assertRaises(LibraryNotFound) as caught:
-            find(file)
-        self.assertIn(str(file), str(caught.exception))
-        self.assertIn("cannot be loaded", str(caught.exception))
+        for content in (b"not a library", b"MZ" + bytes(100), b""):
+            file.write_bytes(content)
+            self.assertIn("cannot be loaded: it is no library of this system; build it here", self.refusal(file))
 
-    def test_another_abi_is_refused_by_its_number(self) -> None:
-        file = self.impostor("libother.so", _abi.ABI_VERSION + 7, "9.0.0")
-        with self.assertRaises(LibraryNotFound) as caught:
-            find(file)
-        self.assertIn(f"9.0.0 is too new: it has ABI {_abi.ABI_VERSION + 7}", str(caught.exception))
+    def test_a_library_cut_short_is_refused(self) -> None:
+        file = self.folder / "libimgtask.so"
+        file.write_bytes(library_file().read_bytes()[:100])
+        self.assertIn("cannot be loaded: ", self.refusal(file))
+
+    def test_a_library_of_another_processor_is_told_by_its_name(self) -> None:
+        # The loader itself says of such a one that it does not exist.
+        file = self.impostor("libimgtask.so", _abi.ABI_VERSION, "99.0.0", _abi.FUNCTIONS)
+        code = bytearray(file.read_bytes())
+        code[18:20] = (183 if platform.machine() != "aarch64" else 62).to_bytes(2, "little")
+        file.write_bytes(code)
+        other = "AArch64" if platform.machine() != "aarch64" else "x86-64"
+        self.assertRegex(self.refusal(file), rf"it is for {other} \(64 bit\), and this Python for .+ \(64 bit\); build it here")
+
+    def test_a_library_of_32_bits_is_told_by_them(self) -> None:
+        file = self.folder / "libimgtask.so"
+        # The head of one: a compiler for it is not everywhere.
+        file.write_bytes(b"\x7fELF\x01\x01\x01" + bytes(9) + b"\x03\x00\x03\x00" + bytes(32))
+        self.assertRegex(self.refusal(file), r"it is for x86 \(32 bit\), and this Python for .+ \(64 bit\); build it here")
+
+    def test_a_library_of_a_newer_system_is_told_by_what_it_needs(self) -> None:
+        versions = self.folder / "versions"
+        versions.write_text("GLIBC_2.99 { newer; };")
+        flags = ("-nostdlib", "-Wl,-soname,libc.so.6", f"-Wl,--version-script={versions}")
+        libc = self.compiled("libc.so.6", "int newer(void) { return 0; }", *flags)
+        file = self.compiled("libimgtask.so", "int newer(void); int use(void) { return newer(); }", "-nostdlib", libc)
+        self.assertIn("it needs glibc 2.99 or newer, and this system has an older one; build it here", self.refusal(file))
+
+    def test_a_newer_abi_is_refused_by_its_number(self) -> None:
+        told = self.refusal(self.impostor("libother.so", _abi.ABI_VERSION + 7, "9.0.0", _abi.FUNCTIONS))
+        self.assertIn(f"9.0.0 is too new: it has ABI {_abi.ABI_VERSION + 7}, this package needs", told)
+        self.assertIn("update this package (pip install --upgrade imgtask)", told)
+
+    def test_an_older_abi_is_refused_by_its_number(self) -> None:
+        file = self.impostor("libother.so", _abi.ABI_VERSION, "9.0.0", _abi.FUNCTIONS)
+        with unittest.mock.patch.object(_abi, "ABI_VERSION", _abi.ABI_VERSION + 1):
+            told = self.refusal(file)
+        self.assertIn(f"9.0.0 is too old: it has ABI {_abi.ABI_VERSION}, this package needs", told)
+        self.assertIn("install the library that belongs to this package", told)
 
     def test_an_older_version_is_refused_by_its_number(self) -> None:
-        file = self.impostor("libold.so", _abi.ABI_VERSION, "0.0.9")
-        with self.assertRaises(LibraryNotFound) as caught:
-            find(file)
-        self.assertIn("0.0.9 is too old", str(caught.exception))
-        self.assertIn(str(file), str(caught.exception))
+        told = self.refusal(self.impostor("libold.so", _abi.ABI_VERSION, "0.0.9", _abi.FUNCTIONS))
+        self.assertIn(f"0.0.9 is too old: this package needs {imgtask.__version__} or newer; install the library", told)
+
+    def test_a_newer_version_of_the_same_abi_will_do(self) -> None:
+        for version in ("99.0.0", "1.0.0-rc.1"):
+            file = self.impostor(f"libnew-{version}.so", _abi.ABI_VERSION, version, _abi.FUNCTIONS)
+            self.assertEqual(find(file).version, version)
 
     def test_a_library_without_a_function_is_refused_by_its_name(self) -> None:
-        file = self.impostor("libempty.so", _abi.ABI_VERSION, "99.0.0")
-        with self.assertRaises(LibraryNotFound) as caught:
-            find(file)
-        self.assertIn("it has no imgtask_", str(caught.exception))
+        for missing in ("imgtask_client_fetch", "imgtask_abi_version"):
+            functions = [each for each in _abi.FUNCTIONS if each != missing]
+            if missing == "imgtask_abi_version":
+                file = self.compiled("libforeign.so", "void imgtask(void) {}")
+            else:
+                file = self.impostor("libempty.so", _abi.ABI_VERSION, "99.0.0", functions)
+            self.assertIn(f"it has no {missing}: it is too old for this package, or not imgtask", self.refusal(file))
 
     def test_a_library_beside_the_package_that_does_not_fit_is_told_with_the_rest(self) -> None:
         package = self.copy_of_the_package()
