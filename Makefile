@@ -2,6 +2,7 @@
 
 CARGO   ?= cargo
 CC      ?= cc
+CXX     ?= c++
 PYTHON  ?= python3
 BUILD   := build
 VENV    := $(BUILD)/venv
@@ -86,9 +87,12 @@ schema: tool ## docs/dialect.schema.json and the tables of docs/dialects.md from
 	@sed -i '/^<!-- members -->$$/q' docs/dialects.md
 	@(echo; $(BUILD)/bin/imgtask dialect schema --table) >> docs/dialects.md
 
-examples: lib ## the C examples, into build/examples; that of SDL2 where it is installed
+examples: lib ## the C and C++ examples, into build/examples; that of SDL2 where it is installed
 	@mkdir -p $(BUILD)/examples
 	@for source in examples/c/*.c; do $(call example,$$source,) || exit 1; done
+	@if command -v $(firstword $(CXX)) >/dev/null; then \
+	  for source in examples/cpp/*.cpp; do $(call example_cpp,$$source) || exit 1; done; \
+	else echo "left out, not installed: examples/cpp needs a C++ compiler"; fi
 	@if pkg-config --exists sdl2 2>/dev/null; then \
 	  $(call example,examples/sdl2/frame_loop.c,$$(pkg-config --cflags --libs sdl2)); \
 	else echo "left out, not installed: examples/sdl2 needs pkg-config and sdl2 (libsdl2-dev)"; fi
@@ -96,6 +100,12 @@ examples: lib ## the C examples, into build/examples; that of SDL2 where it is i
 define example
 $(CC) -std=c11 -O2 -Wall -Wextra -Werror -Iinclude $(1) -o $(BUILD)/examples/$$(basename $(1) .c) \
   -L$(BUILD)/lib -limgtask -Wl,-rpath,'$$ORIGIN/../lib' $(2)
+endef
+
+# Named apart: some are there in C, too.
+define example_cpp
+$(CXX) -std=c++17 -O2 -Wall -Wextra -Werror -Iinclude $(1) -o $(BUILD)/examples/$$(basename $(1) .cpp)_cpp \
+  -L$(BUILD)/lib -limgtask -Wl,-rpath,'$$ORIGIN/../lib'
 endef
 
 bench: tool lib ## cost of a fetch and a download beside libcurl, of reading a body, of thousands of tasks, and of decoding beside frames

@@ -48,6 +48,44 @@ fn a_value_that_is_not_there_ends_a_program_without_exceptions_in_words() {
 }
 
 #[test]
+fn an_example_waits_and_saves_and_says_what_is_wrong() {
+    let Some(program) = example(&WITH, "wait_and_save") else { return };
+    let saved = run(&mut at_the_sandbox(&program, &["dimilinks", PROMPT, "lighthouse.png"]), MINUTE);
+    assert!(saved.status.success(), "{}", saved.err);
+    assert!(saved.out.contains("lighthouse.png: image/png, 64 x 48, "), "{}", saved.out);
+    assert!(fs::read(scratch().join("lighthouse.png")).unwrap().starts_with(b"\x89PNG"));
+    // Nobody answers the question.
+    for (request, said) in [
+        ("{\"prompt\":\"a cat [fail]\"}", "try again? [y/N]"),
+        ("{\"prompt\":\"a cat [fail:content_moderation]\"}", "change the request"),
+        ("{\"prompt\":\"a cat [create.rate-limited:7]\"}", "wait 7000 ms"),
+        ("no JSON", "(invalid_argument)"),
+    ] {
+        let ran = run(&mut at_the_sandbox(&program, &["dimilinks", request, "cat.png"]), MINUTE);
+        assert_eq!(ran.status.code(), Some(1), "{request}");
+        assert!(ran.err.contains(said) && ran.out.matches("submitted: ").count() <= 1, "{request}: {}", ran.err);
+    }
+    assert!(!scratch().join("cat.png").exists());
+}
+
+#[test]
+fn an_example_keeps_its_frames_while_three_images_come() {
+    let Some(program) = example(&WITHOUT, "frame_loop") else { return };
+    let ran = run(&mut at_the_sandbox(&program, &["dimilinks", "12"]), MINUTE);
+    assert!(ran.status.success(), "{}\n{}", ran.out, ran.err);
+    let full = "[################]";
+    assert!(ran.out.contains(&format!("lighthouse {full}  fox {full}  harbour {full}")), "{}", ran.out);
+    // Three pictures of 12 by 9 pixels, of which the last row is alone.
+    assert_eq!(ran.out.matches('▀').count(), 3 * 12 * 4);
+    let last = ran.out.lines().last().unwrap_or_default();
+    let numbers: Vec<u64> = last.split(' ').filter_map(|word| word.parse().ok()).collect();
+    let [frames, milliseconds, longest] = numbers[..] else { panic!("{last}") };
+    assert!(frames * 1000 >= milliseconds * 10 && longest < 2_500, "{last}");
+    let none = run(&mut at_the_sandbox(&program, &["nobody"]), MINUTE);
+    assert!(none.status.code() == Some(1) && none.err.starts_with("no provider \"nobody\""), "{}", none.err);
+}
+
+#[test]
 fn files_with_and_without_exceptions_are_one_program() {
     if !has("g++") {
         return;
@@ -175,6 +213,21 @@ fn every_function_field_and_value_of_the_c_header_is_in_it() {
         let text = format!("#include <imgtask.hpp>\n{asserts}");
         run_ok(gcc("-std=c++17 -fsyntax-only").arg(source("values.cpp", &text)), MINUTE);
     }
+}
+
+const PROMPT: &str = "{\"prompt\": \"a lighthouse at dusk\", \"size\": \"64x48\"}";
+
+fn example(language: &Language, name: &str) -> Option<PathBuf> {
+    let file = root().join("examples/cpp").join(name).with_extension("cpp");
+    has(language.compiler).then(|| language.compile(name, &[&file], Way::AddressSanitizer))
+}
+
+/// A program with a sandbox's addresses and keys, as its readers run it.
+fn at_the_sandbox(program: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_imgtask"));
+    command.args(["sandbox", "--speed", "60", "--duration", "20", "--"]).arg(program).args(words);
+    command.current_dir(scratch());
+    command
 }
 
 fn header() -> String {
