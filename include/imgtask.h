@@ -469,7 +469,7 @@ typedef struct imgtask_client_options {
      * what it turns out to bear: 300 at first, 900 at most. On loopback, blocking calls do not wait for a limit nobody gave.
      */
     uint32_t max_requests_per_minute;
-    /** Threads that work on jobs at most; more than 64 are 64. Default 8. Blocking calls need none. */
+    /** Threads that work on jobs at most; more than 64 are 64. Default 7. Blocking calls need none. */
     uint32_t max_workers;
     /** Jobs accepted and not yet finally delivered, at most. Default 100,000. */
     size_t max_pending;

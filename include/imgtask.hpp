@@ -904,7 +904,7 @@ struct options {
     std::chrono::milliseconds poll_interval{};
     /** The service's limit of requests a minute for this key, of which 90 % are used. Default: the provider's. */
     std::uint32_t max_requests_per_minute = 0;
-    std::uint32_t max_workers = 0; ///< Threads that work on jobs at most. Default 8.
+    std::uint32_t max_workers = 0; ///< Threads that work on jobs at most. Default 7.
     std::size_t max_pending = 0; ///< Jobs accepted and not yet finally delivered, at most. Default 100,000.
     std::uint64_t max_response_bytes = 0; ///< Longest answer that is read, in bytes. Default 64 MiB.
     std::uint64_t max_image_bytes = 0; ///< Longest image that is read, in bytes. Default 64 MiB.

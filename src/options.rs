@@ -48,7 +48,7 @@ pub struct Options {
     /// The service's limit of requests a minute, of which 90 % are used. Default: the dialect's; where it names none, what the
     /// service turns out to bear (300 a minute at first, 900 at most).
     pub max_requests_per_minute: u32,
-    /// Threads that work on jobs, at most; more than 64 are 64. Default 8. None is started before the first job.
+    /// Threads that work on jobs, at most; more than 64 are 64. Default 7. None is started before the first job.
     pub max_workers: u32,
     /// Jobs accepted and not yet finally delivered, at most. Default 100,000.
     pub max_pending: usize,
@@ -99,8 +99,8 @@ pub(crate) struct Setup {
 const MEBIBYTE: u64 = 1024 * 1024;
 /// A client is used by a handful of threads at once; further connections are opened and closed.
 const MAX_IDLE_PER_HOST: usize = 8;
-/// Threads that work on jobs when nobody says, and at most.
-const WORKERS: usize = 8;
+/// Threads that work on jobs when nobody says, which makes eight with the program's own, and at most.
+const WORKERS: usize = 7;
 const MAX_WORKERS: u32 = 64;
 /// Jobs that wait or run when nobody says.
 const MAX_PENDING: usize = 100_000;

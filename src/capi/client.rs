@@ -88,7 +88,7 @@ pub struct imgtask_client_options {
     /// The service's limit of requests a minute for this key, of which 90 % are used. Default: the provider's; where it names none,
     /// what it turns out to bear: 300 at first, 900 at most. On loopback, blocking calls do not wait for a limit nobody gave.
     pub max_requests_per_minute: u32,
-    /// Threads that work on jobs at most; more than 64 are 64. Default 8. Blocking calls need none.
+    /// Threads that work on jobs at most; more than 64 are 64. Default 7. Blocking calls need none.
     pub max_workers: u32,
     /// Jobs accepted and not yet finally delivered, at most. Default 100,000.
     pub max_pending: usize,

@@ -66,7 +66,7 @@ impl Crew {
 
     /// Submits and downloads under way at most.
     pub(super) fn most_slow(&self) -> usize {
-        self.most.saturating_sub((self.most / 4).max(1)).max(1)
+        self.most.saturating_sub(self.most.div_ceil(4)).max(1)
     }
 
     /// A thread's call will not be heard of again. Which kind it was matters no more: the fleet is closing.

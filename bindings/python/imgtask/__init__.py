@@ -11,6 +11,8 @@ losing a task you paid for.
         client.download(task).save("lighthouse.png")
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ._abi import Status
 from ._arguments import TaskRef
 from ._client import Client
@@ -66,9 +68,13 @@ from ._stats import Stats
 from ._task import Failure, FailureAction, Image, State, Task
 from ._watch import Outcome
 
+if TYPE_CHECKING:
+    from ._aio import Aio
+
 __version__ = "0.1.0"
 
 __all__ = [
+    "Aio",
     "BadImage",
     "BadResponse",
     "Blocked",
@@ -139,10 +145,21 @@ __all__ = [
 def _show_as_ours() -> None:
     """A traceback names the class where people import it from."""
     for name in __all__:
-        thing = globals()[name]
+        thing = globals().get(name)
         if isinstance(thing, type):
             thing.__module__ = __name__
 
 
 _show_as_ours()
 del _show_as_ours
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what needs asyncio when it is asked for: asyncio takes longer to import than all of this package."""
+    if name == "Aio":
+        from ._aio import Aio
+
+        Aio.__module__ = __name__
+        globals()[name] = Aio
+        return Aio
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,6 +17,8 @@ from ctypes import (
 from enum import IntEnum, IntFlag
 from typing import Any, Dict, Tuple
 
+from ._numbers import Number
+
 VERSION_MAJOR = 0
 VERSION_MINOR = 1
 VERSION_PATCH = 0
@@ -24,7 +26,7 @@ ABI_VERSION = 0
 TIMEOUT_DEFAULT = 0xffffffff
 
 
-class Status(IntEnum):
+class Status(Number):
     """`imgtask_status`."""
 
     OK = 0

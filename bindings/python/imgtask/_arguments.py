@@ -4,13 +4,13 @@ import json
 import math
 import numbers
 import os
-from typing import Any, Dict, Mapping, Optional, Union
+from typing import Any, Dict, Mapping, Optional, Tuple, Union
 
 from . import _abi
 from ._errors import InvalidArgument
 from ._handles import TaskHandle
 from ._library import PathLike
-from ._task import Task
+from ._task import Image, Task
 
 #: A task, its id, or the poll address the service gave.
 TaskRef = Union[Task, str]
@@ -83,7 +83,10 @@ def json_text(name: str, value: Mapping[str, Any]) -> bytes:
 def ref_text(ref: TaskRef) -> bytes:
     """What to look at."""
     if isinstance(ref, str):
-        return text("ref", ref) or b""
+        encoded = text("ref", ref)
+        if not encoded:
+            raise InvalidArgument("task reference: it is empty")
+        return encoded
     if not isinstance(ref, Task):
         raise TypeError(f"ref must be a Task, an id or a poll address, not {type(ref).__name__}")
     if not (ref.poll_ref or ref.id):
@@ -91,20 +94,20 @@ def ref_text(ref: TaskRef) -> bytes:
     return text("ref", ref.poll_ref or ref.id) or b""
 
 
-def task_handle(task: Task) -> TaskHandle:
-    """The library's own task, which knows where the images are."""
-    if not isinstance(task, Task):
-        raise TypeError(f"task must be a Task, not {type(task).__name__}: fetch it first")
-    if task._handle is None:
-        raise InvalidArgument("this task was pickled or rebuilt: fetch it again before a download")
-    return task._handle
-
-
-def image_index(index: int) -> int:
-    """A place in `task.images`, counted from the front only."""
+def image_of(task: Union[Task, Image], index: int) -> Tuple[TaskHandle, int]:
+    """The library's own task, which knows where the images are, and the place of one, counted from the front only."""
+    if not isinstance(task, (Task, Image)):
+        raise TypeError(f"task must be a Task or an Image of one, not {type(task).__name__}: fetch it first")
     if not isinstance(index, int) or index < 0 or index >= 1 << 31:
         raise InvalidArgument(f"index must be 0 or more, not {index!r}")
-    return index
+    if task._handle is None:
+        what = "task" if isinstance(task, Task) else "image's task"
+        raise InvalidArgument(f"this {what} was pickled or rebuilt: fetch it again before a download")
+    if isinstance(task, Task):
+        return task._handle, index
+    if index:
+        raise InvalidArgument("an image has its own place: leave index out")
+    return task._handle, task._place
 
 
 def milliseconds(name: str, seconds: Optional[float]) -> int:

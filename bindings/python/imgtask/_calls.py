@@ -69,5 +69,10 @@ def stopped(library: Library, error: ErrorHandle, task: Optional[Task]) -> Error
     """What had become of a call when a signal stopped it."""
     if error:
         return read_error(library, Status.CANCELLED, error, task)
+    return ended_before(task)
+
+
+def ended_before(task: Optional[Task]) -> Cancelled:
+    """A call had ended when it was stopped, and nobody got what it gave."""
     told = f"the task {task.id} was known by then" if task is not None else "it had ended by then"
     return Cancelled(told, status=Status.CANCELLED, task_id=task.id if task else "", task=task)

@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Any, Callable, List, Mapping, Optional, Type, Union
+from typing import TYPE_CHECKING, Any, Callable, List, Mapping, Optional, Type, Union
 
 from . import _abi
 from ._abi import Status
@@ -14,13 +14,12 @@ from ._arguments import (
     TaskRef,
     Dialect,
     dialect_text,
-    image_index,
+    image_of,
     milliseconds,
     number,
     path_text,
     ref_text,
     request_text,
-    task_handle,
     text,
     wait_milliseconds,
 )
@@ -33,8 +32,13 @@ from ._library import PathLike, load
 from ._lines import Lines, Log
 from ._patience import on_main_thread
 from ._picture import Picture, SavedPicture, read_picture, read_saved_picture
+from ._progress import both, task_bar
 from ._stats import Stats
-from ._task import State, Task, read_task
+from ._task import Image, State, Task, read_task
+
+if TYPE_CHECKING:
+    from ._aio import Aio
+    from ._aside import Aside
 
 #: A service whose looks take less than so many seconds is near.
 NEAR = 0.005
@@ -60,7 +64,7 @@ class Client(Jobs):
       `http://` address that is not on loopback.
     - `max_requests_per_minute`: the service's limit, of which 90 % is used (the dialect's, or found out). All calls and
       jobs of a client share it.
-    - Jobs: `max_workers` threads at most, the first one started by the first job; `max_pending` jobs (100,000), after
+    - Jobs: `max_workers` threads at most (7), the first one started by the first job; `max_pending` jobs (100,000), after
       which `start` is `Busy`. `journal_path`: a file that keeps jobs over a crash, see `resume`; one process at a time.
     - `max_image_pixels`: the largest image that is decoded (67,108,864, which is 8192 x 8192 and 256 MiB of pixels); one
       that is larger is `TooLarge` before memory is taken for it.
@@ -203,6 +207,7 @@ class Client(Jobs):
         timeout: Optional[float] = None,
         raise_on_failure: bool = True,
         on_progress: Optional[Callable[[Task], object]] = None,
+        progress: bool = False,
     ) -> Task:
         """Looks until the task is final, as often as the service wants it.
 
@@ -211,6 +216,7 @@ class Client(Jobs):
 
         `on_progress` is called with the task, on this thread, whenever a look shows that it moved on: the progress never
         goes back. What it raises ends the wait. Such a wait is a job, and one look tells nothing on the way.
+        `progress` shows that as a bar of tqdm, which must be installed.
 
         Raises `Timeout`, whose `task` is what was seen last, when the time is over; `TaskFailed`, with the `task`,
         when it ended in another state than succeeded, unless `raise_on_failure` is false.
@@ -219,7 +225,11 @@ class Client(Jobs):
         Traceback (most recent call last):
         imgtask.NotFound: ...
         """
-        if isinstance(ref, Task) and ref.is_final:
+        if progress:
+            with task_bar() as show:
+                task = self.wait(ref, timeout, False, both(show, on_progress))
+                show(task)
+        elif isinstance(ref, Task) and ref.is_final:
             task = ref
         else:
             encoded = ref_text(ref)
@@ -248,22 +258,33 @@ class Client(Jobs):
 
     # --- its images ---
 
-    def download(self, task: Task, index: int = 0) -> Picture:
-        """The bytes of one image of a task; `index` counts `task.images`."""
-        source, place = task_handle(task), image_index(index)
+    def download(self, task: Union[Task, Image], index: int = 0) -> Picture:
+        """The bytes of one image: of a task, whose `images` `index` counts, or of one of these.
+
+        Raises `NoImage` for a task without any, and `LinkExpired` where the service gives no fresh address.
+
+        >>> task = client.wait(client.submit(prompt="two lighthouses", n=2))
+        >>> [client.download(image).media_type for image in task.images]
+        ['image/png', 'image/png']
+        """
+        source, place = image_of(task, index)
         return read_picture(
             self._library,
             self._bytes(
-                lambda library, client, out, error: library.imgtask_client_download(client, source, place, 0, out, error)
+                lambda library, client, out, error: library.imgtask_client_download(
+                    client, source, place, 0, out, error
+                )
             ),
         )
 
-    def download_file(self, task: Task, path: PathLike, index: int = 0, replace: bool = True) -> SavedPicture:
-        """One image of a task into a file: whole and checked under its name, or absent.
+    def download_file(
+        self, task: Union[Task, Image], path: PathLike, index: int = 0, replace: bool = True
+    ) -> SavedPicture:
+        """One image into a file, see `download`: whole and checked under its name, or absent.
 
         With `replace` false an existing file is a `FileError`, and stays as it is.
         """
-        source, place = task_handle(task), image_index(index)
+        source, place = image_of(task, index)
         name = path_text("path", path)
         flags = 0 if replace else int(_abi.Flag.NO_REPLACE)
         return read_saved_picture(
@@ -275,6 +296,33 @@ class Client(Jobs):
             ),
             Path(path),
         )
+
+    # --- for asyncio ---
+
+    @property
+    def aio(self) -> "Aio":
+        """The same calls as coroutines, see `Aio`: `submit`, `fetch`, `wait`, `cancel`, `download`, `download_file`, `watch`,
+        `close`.
+
+        >>> import asyncio
+        >>> async def main():
+        ...     async with Client("dimilinks").aio as client:
+        ...         return await client.wait(await client.submit(prompt="a lighthouse at dusk"))
+        >>> asyncio.run(main()).state
+        <State.SUCCEEDED: 'succeeded'>
+        """
+        # asyncio takes longer to import than the rest of this package.
+        from ._aio import Aio
+
+        return Aio(self)
+
+    @property
+    def _aside(self) -> "Aside":
+        """Where `cancel` blocks for those who await it."""
+        from ._aside import Aside
+
+        kept: Aside = self.__dict__.setdefault("_kept_aside", Aside(4))
+        return kept
 
     # --- the client itself ---
 
@@ -305,12 +353,20 @@ class Client(Jobs):
 
         Gives whether all had ended. May be called again; leaving a `with` block calls it.
         """
-        client, self._handle = self._handle, None
-        if client is None:
-            return True
         limit = wait_milliseconds(timeout)
-        self._inbox.close()
-        return self._library.imgtask_client_close(client, limit) == Status.OK  # type: ignore[no-any-return]
+        client = self._end()
+        return client is None or self._has_ended(client, limit)
+
+    def _end(self) -> Optional[ClientHandle]:
+        """Refuses new calls from here on; gives what is to be closed, once."""
+        client, self._handle = self._handle, None
+        if client is not None:
+            self._inbox.close()
+        return client
+
+    def _has_ended(self, client: ClientHandle, milliseconds: int) -> bool:
+        """Ends everything in flight; waits so long for the ends, and gives whether all had ended."""
+        return self._library.imgtask_client_close(client, milliseconds) == Status.OK  # type: ignore[no-any-return]
 
     @property
     def closed(self) -> bool:
@@ -321,12 +377,12 @@ class Client(Jobs):
         return self
 
     def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Client belongs to its process and cannot be pickled or copied: create one in each process")
 
     def __repr__(self) -> str:
         return f"<imgtask.Client for {self._provider}{', closed' if self.closed else ''}>"

@@ -1,7 +1,7 @@
 """What can go wrong: one class per status of the library, in families by who can help."""
 
 import ctypes
-from typing import Any, Dict, Optional, Type, Union
+from typing import Any, Dict, Optional, Type
 
 from . import _abi
 from ._abi import Status
@@ -9,15 +9,12 @@ from ._handles import ErrorHandle
 from ._library import Library
 from ._task import Failure, State, Task
 
-#: The library's statuses as numbers with names; a number from a newer library stays a plain int.
-StatusNumber = Union[Status, int]
-
 
 class Error(Exception):
     """A call that did not do what it was asked. Its text is one line for people and holds no secret."""
 
     #: What kind of error this is.
-    status: StatusNumber
+    status: Status
     #: One line for people.
     message: str
     #: The HTTP status of the answer, `None` when there was none.
@@ -37,7 +34,7 @@ class Error(Exception):
         self,
         message: str,
         *,
-        status: StatusNumber = Status.INVALID_ARGUMENT,
+        status: Status = Status.INVALID_ARGUMENT,
         http_status: Optional[int] = None,
         retry_after: Optional[float] = None,
         provider_code: str = "",
@@ -277,7 +274,13 @@ _CLASSES: Dict[int, Type[Error]] = {
 }
 
 # For the numbers of a newer library.
-_FAMILIES = ((1, 19, CallerError), (20, 39, FlowError), (40, 59, NetworkError), (60, 79, ServiceError), (80, 99, LocalError))
+_FAMILIES = (
+    (1, 19, CallerError),
+    (20, 39, FlowError),
+    (40, 59, NetworkError),
+    (60, 79, ServiceError),
+    (80, 99, LocalError),
+)
 
 
 # What calls without room for a message may come to.
@@ -297,26 +300,18 @@ def error_class(status: int) -> Type[Error]:
     return InternalError
 
 
-def status_number(status: int) -> StatusNumber:
-    """The status by its name where this package knows it."""
-    try:
-        return Status(status)
-    except ValueError:
-        return status
-
-
 def read_error(library: Library, status: int, handle: ErrorHandle, task: Optional[Task] = None) -> Error:
     """The exception for a call that gave `status`."""
     if not handle:
         told = _TOLD.get(status) or f"imgtask: {library.imgtask_status_name(status).decode()}"
-        return error_class(status)(told, status=status_number(status), task=task)
+        return error_class(status)(told, status=Status(status), task=task)
     info: Any = _abi.imgtask_error_info()
     info.struct_size = ctypes.sizeof(info)
     library.imgtask_error_get(handle, info)
     status = info.status
     return error_class(status)(
         info.message.decode(),
-        status=status_number(status),
+        status=Status(status),
         http_status=info.http_status or None,
         retry_after=info.retry_after_ms / 1000 if info.retry_after_ms >= 0 else None,
         provider_code=info.provider_code.decode(),
@@ -330,6 +325,26 @@ _ADVICE = {
     "resubmit": "submit it again",
     "change_request": "change the request first",
     "check_account": "look at the account first",
+}
+
+
+def without_image(task: Task, index: int) -> Optional[Error]:
+    """Why a task has no such image, in the library's words; `None` when it has it."""
+    name = f"task {task.id}" if task.id else "the task"
+    if index < len(task.images):
+        return None
+    if task.images:
+        return InvalidArgument(f"no image {index}: {name} has {len(task.images)}", task_id=task.id)
+    stands = _WITHOUT_IMAGE.get(task.state, "is not finished and has no image yet")
+    why = f": {task.failure.message}" if task.failure is not None else ""
+    return NoImage(f"{name} {stands}{why}", status=Status.NO_IMAGE, task_id=task.id)
+
+
+_WITHOUT_IMAGE = {
+    State.SUCCEEDED: "succeeded, but has no image",
+    State.FAILED: "failed and has no image",
+    State.CANCELLED: "was cancelled and has no image",
+    State.EXPIRED: "has expired and has no image",
 }
 
 

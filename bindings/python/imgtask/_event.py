@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Dict, Optional
 
 from . import _abi
 from ._abi import Status
-from ._errors import Error, StatusNumber, read_error, status_number, task_failed
+from ._errors import Error, read_error, task_failed
 from ._handles import BytesHandle, ErrorHandle, EventHandle, TaskHandle
 from ._library import Library, loaded
 from ._picture import Picture, SavedPicture, picture_of, read_info, saved_of
@@ -75,7 +75,7 @@ class Event:
     #: How far the job has come; `None` nowhere yet.
     goal: Optional[Goal]
     #: What the job, or this image of it, came to; OK when it reached its goal. OK in all other events.
-    status: StatusNumber
+    status: Status
     #: Which image it tells of, where it brings one.
     image_index: int
     #: The task as it is known.
@@ -154,7 +154,7 @@ def read_event(library: Library, handle: EventHandle, has_journal: bool) -> Even
         "kind": _KINDS.get(kind, EventKind.PROGRESS),
         "label": handle.label.decode(),
         "goal": _GOALS.get(goal),
-        "status": _OK if number == 0 else status_number(number),
+        "status": _OK if number == 0 else Status(number),
         "image_index": handle.image_index,
         "task": task,
         "picture": None,

@@ -4,7 +4,8 @@ The library has one queue of events a client, and wants one reader. Here may be 
 `events`, and a box for each `watch` and each `wait` that tells its progress. Whoever waits takes events out of the queue,
 one at a time and only until there is one in his own box; what belongs to others he puts into theirs.
 
-Waiting is done with the queue's descriptor and never inside of the library, so that signals get through.
+Waiting is done with the queue's descriptor and never inside of the library, so that signals get through. Coroutines wait
+for their boxes: the loop they run on watches the descriptor for all of them, see `_loop`.
 """
 
 import os
@@ -12,9 +13,10 @@ import select
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 from ctypes import byref, c_int, c_uint32, c_uint64, sizeof
-from typing import Deque, Dict, List, Optional, Set, Tuple
+from typing import Any, Deque, Dict, List, Optional, Set, Tuple
 
 from . import _abi
 from ._abi import Status
@@ -45,6 +47,8 @@ class Box:
     """
 
     def __init__(self) -> None:
+        #: Jobs it has claimed whose final event has not left the library.
+        self.ops: Set[int] = set()
         #: Jobs whose final event is in it.
         self.finals: Set[int] = set()
         #: Whether its reader is gone.
@@ -91,6 +95,9 @@ class Box:
         self._cells.popleft()
         return handle
 
+    def wake(self) -> None:
+        """Something was put in by somebody else. For readers who do not wait for the inbox itself."""
+
     def clear(self) -> None:
         self.finals.clear()
         self._cells.clear()
@@ -122,7 +129,7 @@ class Inbox:
         # Jobs that have a reader of their own, until their final event has left the library.
         self._claims: Dict[int, Box] = {}
         # Where somebody still reads.
-        self._boxes = [self.loose]
+        self._boxes = {self.loose}
         # Whether there may be claims of a reader who is gone.
         self._some_left = False
         # What the library fills, and whose it is. Stays here until it is in that box: no signal can lose it.
@@ -133,8 +140,11 @@ class Inbox:
         self._changed = threading.Condition(threading.RLock())
         # The thread that waits for the queue. One that finds itself here was cut short.
         self._leader = NOBODY
-        self._interrupts = 0
+        #: How often waiting was interrupted.
+        self.interrupts = 0
         self._fd: Optional[int] = None
+        #: Those who read on loops of asyncio, see `_loop`.
+        self.readers: "List[weakref.ref[Any]]" = []
         self._readable: Optional[Readable] = None
 
     def start(self, client: ClientHandle, job: _abi.imgtask_job, box: Optional[Box] = None) -> Tuple[int, int]:
@@ -146,6 +156,7 @@ class Inbox:
                 status: int = self._library.imgtask_client_start(client, job, op)
             finally:
                 if box is not None and op.value:
+                    box.ops.add(op.value)
                     self._claims[op.value] = box
         return status, op.value
 
@@ -157,7 +168,23 @@ class Inbox:
         `while_pending` gives `None` also when no job that nobody claimed is pending any more. Raises `Closed` when the
         client was closed and every event was taken, and `Cancelled` after an interrupt.
         """
-        handle = self._next(client, box, timeout, while_pending)
+        return self._read(self._next(client, box, timeout, while_pending))
+
+    def take_now(self, client: ClientHandle, box: Box) -> Optional[Event]:
+        """The next event of `box` that is there; never waits."""
+        self.in_own_process()
+        with self._changed:
+            self._sort(client, box)
+            handle = box.take()
+        return self._read(handle)
+
+    def sort(self, client: ClientHandle, most: int) -> None:
+        """Takes at most so many events out of the library; their readers are told."""
+        self.in_own_process()
+        with self._changed:
+            self._sort(client, None, most)
+
+    def _read(self, handle: Optional[EventHandle]) -> Optional[Event]:
         if handle is None:
             return None
         event = read_event(self._library, handle, self._has_journal)
@@ -171,7 +198,7 @@ class Inbox:
     ) -> Optional[EventHandle]:
         self.in_own_process()
         until = None if timeout is None else time.monotonic() + timeout
-        interrupts = self._interrupts
+        interrupts = self.interrupts
         me = threading.get_ident()
         while True:
             with self._changed:
@@ -186,8 +213,8 @@ class Inbox:
                 left = GLANCE if until is None else min(until - time.monotonic(), GLANCE)
                 if left <= 0:
                     return None
-                if self._interrupts != interrupts:
-                    raise Cancelled("interrupted while waiting for an event", status=Status.CANCELLED, retry_after=0.0)
+                if self.interrupts != interrupts:
+                    raise interrupted()
                 if self._leader not in (NOBODY, me):
                     self._changed.wait(left)
                     continue
@@ -199,12 +226,12 @@ class Inbox:
                     self._leader = NOBODY
                     self._changed.notify_all()
 
-    def box(self) -> Box:
+    def box(self, box: Optional[Box] = None) -> Box:
         """A box for a reader who claims jobs, until he leaves."""
         self.in_own_process()
-        box = Box()
+        box = Box() if box is None else box
         with self._changed:
-            self._boxes.append(box)
+            self._boxes.add(box)
         return box
 
     def leave(self, client: ClientHandle, box: Box) -> None:
@@ -222,8 +249,13 @@ class Inbox:
         with self._changed:
             self._some_left = box.left = True
             box.clear()
-            self._boxes = [each for each in self._boxes if not each.left]
-            ops = [op for op, owner in self._claims.items() if owner is box]
+            self._boxes.discard(box)
+        self.stop(client, box)
+
+    def stop(self, client: ClientHandle, box: Box) -> None:
+        """Ends the jobs of a box."""
+        with self._changed:
+            ops = list(box.ops)
         for op in ops:
             self._library.imgtask_client_stop(client, op)
 
@@ -245,19 +277,17 @@ class Inbox:
         """Ends the waiting of whoever waits now."""
         if os.getpid() == self._process:
             with self._changed:
-                self._interrupts += 1
+                self.interrupts += 1
                 self._changed.notify_all()
+                for box in self._boxes:
+                    box.wake()
 
     def fileno(self, client: ClientHandle) -> int:
         """A descriptor that is readable while an event waits for `next_event`."""
         self.in_own_process()
         with self._changed:
             if self._readable is None:
-                fd = c_int(-1)
-                status = self._library.imgtask_client_event_fd(client, fd)
-                if status:
-                    raise read_error(self._library, status, ErrorHandle())
-                self._readable = Readable(fd.value)
+                self._readable = Readable(self.queue_fd(client))
                 self._show()
             return self._readable.fileno()
 
@@ -281,14 +311,15 @@ class Inbox:
 
     # --- with the lock held ---
 
-    def _sort(self, client: ClientHandle, box: Box) -> None:
-        """Takes events out of the library until there is one in `box` or none is left."""
+    def _sort(self, client: ClientHandle, box: Optional[Box], most: int = sys.maxsize) -> None:
+        """Takes events out of the library until there is one in `box`, none is left, or it were so many."""
         while True:
             handle = self._arriving.handle
             if handle.op:
                 self._put(self._arriving, box)
                 self._arriving = Arriving(self._spares.pop() if self._spares else empty_event())
-            elif box.holds_events():
+                most -= 1
+            elif most <= 0 or (box is not None and box.holds_events()):
                 return
             else:
                 status = self._library.quick_client_next_event(client, AT_ONCE, byref(handle))
@@ -297,7 +328,7 @@ class Inbox:
                 if status:
                     raise closed() if status == Status.CLOSED else read_error(self._library, status, ErrorHandle())
 
-    def _put(self, arriving: "Arriving", reader: Box) -> None:
+    def _put(self, arriving: "Arriving", reader: Optional[Box]) -> None:
         """Puts an event into its box. When that was cut short it is done again, to the same end."""
         handle = arriving.handle
         op: int = handle.op
@@ -308,8 +339,10 @@ class Inbox:
             box.put(handle)
         if handle.kind == FINAL:
             self._claims.pop(op, None)
+            box.ops.discard(op)
         if box is not reader:
             self._changed.notify_all()
+            box.wake()
             if box is self.loose:
                 self._show()
 
@@ -327,19 +360,27 @@ class Inbox:
         if sys.platform == "win32":
             time.sleep(min(seconds, SHORT_GLANCE))
             return
+        # Not select, which takes no descriptor above 1023.
+        poll = select.poll()
+        poll.register(self.queue_fd(client), select.POLLIN)
+        poll.poll(max(1, seconds * 1000))
+
+    def queue_fd(self, client: ClientHandle) -> int:
+        """The queue's own descriptor: readable while events wait in the library, and once it is closed."""
         if self._fd is None:
             fd = c_int(-1)
             status = self._library.imgtask_client_event_fd(client, fd)
             if status:
                 raise read_error(self._library, status, ErrorHandle())
             self._fd = fd.value
-        # Not select, which takes no descriptor above 1023.
-        poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
-        poll.poll(max(1, seconds * 1000))
+        return self._fd
+
+
+def interrupted() -> Cancelled:
+    """The error of a wait for events that `interrupt` ended."""
+    return Cancelled("interrupted while waiting for an event", status=Status.CANCELLED, retry_after=0.0)
 
 
 def empty_event() -> EventHandle:
     """A struct for the library to fill."""
     return EventHandle(sizeof(EventHandle))
-

@@ -7,16 +7,15 @@ from . import _abi
 from ._abi import Status
 from ._arguments import TaskRef, number, ref_text, wait_seconds
 from ._calls import Calls
-from ._errors import Cancelled, Closed, Error, InvalidArgument, TaskFailed, UnknownOperation, error_class, read_error
-from ._errors import status_number
+from ._errors import Cancelled, Closed, Error, TaskFailed, UnknownOperation, error_class, read_error
 from ._event import Event, EventKind, Goal
 from ._handles import ClientHandle, ErrorHandle
 from ._inbox import Box, Inbox
-from ._job import Index, Source, begin, file_pattern, goal_of, job, job_index
+from ._job import Index, Source, begin, job
 from ._library import PathLike
 from ._lines import Lines
 from ._task import Task
-from ._watch import IN_FLIGHT, OnProgress, Outcome, watch
+from ._watch import IN_FLIGHT, OnWatchProgress, Outcome, watch, watch_job
 
 
 class Jobs(Calls):
@@ -157,7 +156,7 @@ class Jobs(Calls):
         index: Index = 0,
         download_to: Optional[PathLike] = None,
         replace: bool = True,
-        on_progress: Optional[OnProgress] = None,
+        on_progress: Optional[OnWatchProgress] = None,
         timeout: Optional[float] = None,
         in_flight: int = IN_FLIGHT,
         max_side: int = 0,
@@ -173,8 +172,9 @@ class Jobs(Calls):
 
         What goes wrong with a task is its outcome's `error`, and the loop goes on. `goal` is "finished", "bytes", "pixels"
         (with `max_side` and the others of `Picture.rgba`), or "file", which `download_to` means: a folder, made if need be,
-        for `{id}.{ext}`, or a path with `{id}`, `{index}` and `{ext}` in it. `index` is the image's place in `task.images`, or "all". `on_progress` is called with ref and
-        `Task` on the way. `timeout` is in seconds, for each task.
+        for `{id}.{ext}`, or a path with `{id}`, `{index}` and `{ext}` in it. `index` is
+        the image's place in `task.images`, or "all". `on_progress` is called on the way with the `Task` and its ref.
+        `timeout` is in seconds, for each task.
 
         Leaving the loop, by `break` too, stops the jobs that are left; the tasks stay with the service. With a journal
         those come back by `resume`, as does a task whose loop body raised.
@@ -183,23 +183,15 @@ class Jobs(Calls):
         ...     print(done.ref, done.error or done.path)
         img_...png
         """
-        if isinstance(refs, (str, bytes)):
-            raise TypeError("refs must be many refs, not one text: watch([ref])")
-        if not isinstance(in_flight, int) or in_flight < 1:
-            raise InvalidArgument(f"in_flight must be 1 or more, not {in_flight!r}")
-        job_index(index)
-        path = None if download_to is None else file_pattern(download_to, index)
-        if path is not None and goal_of(goal, path) is not Goal.FILE:
-            raise InvalidArgument('download_to means the goal "file"')
-        if path is None and goal_of(goal, path) is Goal.FILE:
-            raise InvalidArgument('the goal "file" needs download_to')
-        wanted = job(
+        wanted = watch_job(
+            refs,
             goal,
-            path=path,
             index=index,
-            progress=on_progress is not None,
+            download_to=download_to,
             replace=replace,
+            progress=on_progress is not None,
             timeout=timeout,
+            in_flight=in_flight,
             max_side=max_side,
             flip_y=flip_y,
             bgra=bgra,
@@ -250,9 +242,7 @@ class Jobs(Calls):
         why = self._lines.refusal()
         if not why:
             return read_error(self._library, status, ErrorHandle())
-        return error_class(status)(
-            why, status=status_number(status), retry_after=0.0 if status == Status.BUSY else None
-        )
+        return error_class(status)(why, status=Status(status), retry_after=0.0 if status == Status.BUSY else None)
 
     def _events(self, client: ClientHandle, timeout: Optional[float]) -> Iterator[Event]:
         while True:
@@ -299,4 +289,3 @@ class Jobs(Calls):
         finally:
             # The error's traceback holds this frame.
             del event
-

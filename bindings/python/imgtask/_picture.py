@@ -1,6 +1,5 @@
 """An image's bytes, in memory or in a file."""
 
-import base64
 import contextlib
 import ctypes
 import errno
@@ -50,9 +49,7 @@ class Picture:
     # Not a field: what is decoded.
     _handle: ClassVar[Optional[BytesHandle]] = None
 
-    def rgba(
-        self, max_side: int = 0, *, flip_y: bool = False, bgra: bool = False, premultiply: bool = False
-    ) -> Pixels:
+    def rgba(self, max_side: int = 0, *, flip_y: bool = False, bgra: bool = False, premultiply: bool = False) -> Pixels:
         """The image decoded: PNG, JPEG and WebP; of an animation the first picture. Colour profiles of RGB and EXIF
         orientation are followed.
 
@@ -122,9 +119,11 @@ class Picture:
 
     # Not all notebooks know the other types by their names.
     def _repr_html_(self) -> Optional[str]:
-        if not self.media_type.startswith("image/") or self.media_type in ("image/png", "image/jpeg"):
+        if self.media_type in ("image/png", "image/jpeg"):
             return None
-        return f'<img src="data:{self.media_type};base64,{base64.b64encode(self.data).decode()}">'
+        from ._display import picture_html
+
+        return picture_html(self.media_type, self.data) or None
 
     # A handle belongs to its process: a pickled picture keeps the bytes, and cannot be decoded.
     def __getstate__(self) -> Dict[str, Any]:

@@ -80,7 +80,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Image:
-    """One image of a task, as the service describes it. `Client.download` gets its bytes."""
+    """One image of a task, as the service describes it. `Client.download` gets its bytes.
+
+    >>> task = client.wait(client.submit(prompt="two lighthouses", n=2))
+    >>> for image in task.images:
+    ...     client.download(image).save(f"lighthouse-{image.source_index}.png")
+    PosixPath('lighthouse-0.png')
+    PosixPath('lighthouse-1.png')
+    """
 
     #: Its absolute address, "" when the image is in the task's body. May be signed: treat it as a secret.
     url: str = field(repr=False)
@@ -100,6 +107,23 @@ class Image:
     byte_size: Optional[int]
     #: Whether the bytes are in the task's body instead of at an address.
     is_inline: bool
+
+    # Not fields: the task that it is downloaded with, and its place there.
+    _handle: ClassVar[Optional[TaskHandle]] = None
+    _place: ClassVar[int] = 0
+
+    # A handle belongs to its process.
+    def __getstate__(self) -> Dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name[0] != "_"}
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def __copy__(self) -> "Image":
+        return self
+
+    def __deepcopy__(self, memo: Dict[int, Any]) -> "Image":
+        return self
 
 
 @dataclass(frozen=True)
@@ -180,6 +204,12 @@ class Task:
         if self.failure is not None:
             parts.append(f"failure={self.failure.message!r}")
         return f"Task({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        from ._display import task_html
+
+        return task_html(self)
 
     # A handle belongs to its process: a pickled task keeps the body, and must be fetched again for a download.
     def __getstate__(self) -> Dict[str, Any]:
@@ -316,6 +346,8 @@ def read_images(library: Library, handle: TaskHandle, count: int) -> Tuple[Image
                 "height": info.height or None,
                 "byte_size": info.byte_size or None,
                 "is_inline": info.is_inline != 0,
+                "_handle": handle,
+                "_place": place.value,
             },
         )
         images.append(image)

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, Iterator, List, Optional, Tuple, Union
 
 from . import _abi
 from ._errors import Busy, Error, InvalidArgument
-from ._event import Event, EventKind
+from ._event import Event, EventKind, Goal
 from ._handles import ClientHandle
-from ._job import Source, begin
+from ._job import Index, Source, begin, file_pattern, goal_of, job, job_index
+from ._library import PathLike
 from ._picture import Picture, SavedPicture
 from ._pixels import Pixels
 from ._task import Task
@@ -16,8 +17,8 @@ from ._task import Task
 if TYPE_CHECKING:
     from ._jobs import Jobs
 
-#: Called with the ref and the task as it was seen.
-OnProgress = Callable[[Any, Task], object]
+#: Called with the task as it was seen, and the ref as it was given.
+OnWatchProgress = Callable[[Task, Any], object]
 
 #: Tasks that a watch has under way at most, when nobody says: more than the services' limits let it look at in some
 #: minutes, and some 30 MB.
@@ -41,6 +42,12 @@ class Outcome:
     #: The images' files, where the goal is those.
     files: Tuple[SavedPicture, ...] = field(default=(), repr=False)
 
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        from ._display import outcome_html
+
+        return outcome_html(self)
+
     @property
     def picture(self) -> Optional[Picture]:
         """The first image's bytes."""
@@ -57,6 +64,46 @@ class Outcome:
         return self.files[0].path if self.files else None
 
 
+def watch_job(
+    refs: object,
+    goal: Union[Goal, str, None],
+    *,
+    index: Index,
+    download_to: Optional[PathLike],
+    replace: bool,
+    progress: bool,
+    timeout: Optional[float],
+    in_flight: int,
+    max_side: int,
+    flip_y: bool,
+    bgra: bool,
+    premultiply: bool,
+) -> _abi.imgtask_job:
+    """What a watch does with each ref."""
+    if isinstance(refs, (str, bytes)):
+        raise TypeError("refs must be many refs, not one text: watch([ref])")
+    if not isinstance(in_flight, int) or in_flight < 1:
+        raise InvalidArgument(f"in_flight must be 1 or more, not {in_flight!r}")
+    job_index(index)
+    path = None if download_to is None else file_pattern(download_to, index)
+    if path is not None and goal_of(goal, path) is not Goal.FILE:
+        raise InvalidArgument('download_to means the goal "file"')
+    if path is None and goal_of(goal, path) is Goal.FILE:
+        raise InvalidArgument('the goal "file" needs download_to')
+    return job(
+        goal,
+        path=path,
+        index=index,
+        progress=progress,
+        replace=replace,
+        timeout=timeout,
+        max_side=max_side,
+        flip_y=flip_y,
+        bgra=bgra,
+        premultiply=premultiply,
+    )
+
+
 class Under:
     """One ref that is under way, and the images of it that are here."""
 
@@ -71,8 +118,8 @@ def watch(
     jobs: "Jobs",
     client: ClientHandle,
     refs: Iterator[Source],
-    job: _abi.imgtask_job,
-    on_progress: Optional[OnProgress],
+    wanted: _abi.imgtask_job,
+    on_progress: Optional[OnWatchProgress],
     in_flight: int,
 ) -> Generator[Outcome, None, None]:
     """Starts a job for each ref as there is room, and gives what became of them."""
@@ -94,8 +141,8 @@ def watch(
             if waiting:
                 refusal = None
                 try:
-                    begin(job, waiting[0], {})
-                    op = jobs._start(job, box)
+                    begin(wanted, waiting[0], {})
+                    op = jobs._start(wanted, box)
                 except InvalidArgument as error:
                     # Its traceback holds this frame, and nothing would free the two but the collector.
                     refusal = Outcome(waiting.pop(), None, error.with_traceback(None))
@@ -120,7 +167,7 @@ def watch(
             elif event.kind is EventKind.IMAGE:
                 under_way[event.op].images.append(event)
             elif on_progress is not None and event.task is not None:
-                on_progress(under_way[event.op].ref, event.task)
+                on_progress(event.task, under_way[event.op].ref)
     finally:
         inbox.leave(client, box)
 

@@ -1,12 +1,14 @@
 """The declarations that ctypes works with are the header's."""
 
 import ctypes
+import pickle
 import re
 import subprocess
 import sys
 from typing import List
 
-from imgtask import _abi, _task, _errors
+import imgtask
+from imgtask import _abi, _errors, _task
 
 from .support import INCLUDE, PACKAGE, Folder, compiler, library_file
 
@@ -104,7 +106,19 @@ class Declarations(Folder):
         self.assertIs(_errors.error_class(79), _errors.ServiceError)
         self.assertIs(_errors.error_class(99), _errors.LocalError)
         self.assertIs(_errors.error_class(123), _errors.InternalError)
-        self.assertEqual(_errors.status_number(79), 79)
+
+    def test_a_status_of_a_newer_library_keeps_its_number(self) -> None:
+        newer = _abi.Status(79)
+        self.assertEqual((int(newer), str(newer), newer == 79), (79, "unknown 79", True))
+        self.assertIs(pickle.loads(pickle.dumps(newer)).__class__, _abi.Status)
+        with self.assertRaises(ValueError):
+            _abi.Status(-1)
+
+    def test_a_status_says_its_word(self) -> None:
+        library = imgtask.load(library_file())
+        for status in _abi.Status:
+            word = library.imgtask_status_name(int(status)).decode()
+            self.assertEqual((str(status), f"{status:>20}"), (word, f"{word:>20}"))
 
     def test_every_state_and_action_has_its_word(self) -> None:
         self.assertEqual({each.name for each in _abi.TaskState}, {each.name for each in _task.State})

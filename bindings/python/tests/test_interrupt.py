@@ -42,15 +42,19 @@ def interrupted(call):
 class Child:
     """A Python process that the test talks with."""
 
-    def __init__(self, script: str, environment: "dict[str, str]", *arguments: str) -> None:
+    def __init__(self, script: str, environment: "dict[str, str]", *arguments: str, stdin: str = "") -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", HEAD + script, *arguments],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, **environment, "PYTHONPATH": str(PACKAGE), "IMGTASK_LIBRARY": str(library_file())},
             text=True,
             bufsize=1,
         )
+        assert self.process.stdin is not None
+        with self.process.stdin as pipe:
+            pipe.write(stdin)
 
     def hear(self, seconds: float = 20) -> List[str]:
         """The next line, as words."""
@@ -328,7 +332,7 @@ for turn in range(90):
         # Again and again: one that strikes while Python destroys something is lost.
         signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0005, 0.05), 0.03)
         if turn % 3 == 0:
-            for done in client.watch(refs, goal="bytes", on_progress=lambda ref, task: None): pass
+            for done in client.watch(refs, goal="bytes", on_progress=lambda task, ref: None): pass
         elif turn % 3 == 1:
             for ref in refs[:20]: client.start(ref, label="cat", progress=True)
             for event in client.events(0.5): pass

@@ -117,7 +117,7 @@ class Outcomes(WithSandbox):
         client = self.client()
         task = client.submit(prompt="a cat [duration:40]")
         told: List[Tuple[Any, imgtask.Task]] = []
-        list(client.watch([task], on_progress=lambda ref, seen: told.append((ref, seen))))
+        list(client.watch([task], on_progress=lambda seen, ref: told.append((ref, seen))))
         self.assertTrue(told)
         self.assertEqual({id(ref) for ref, _ in told}, {id(task)})
         self.assertFalse(any(seen.is_final for _, seen in told))

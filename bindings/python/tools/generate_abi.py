@@ -32,7 +32,7 @@ SCALARS = {
 
 # The enums of the header, by the names they have in Python.
 ENUMS = {
-    "imgtask_status": ("Status", "IntEnum"),
+    "imgtask_status": ("Status", "Number"),
     "imgtask_task_state": ("TaskState", "IntEnum"),
     "imgtask_failure_action": ("TaskFailureAction", "IntEnum"),
     "imgtask_goal": ("Goal", "IntEnum"),
@@ -214,6 +214,8 @@ def write(header: Header) -> str:
     say = out.append
     say("from enum import IntEnum, IntFlag")
     say("from typing import Any, Dict, Tuple")
+    say("")
+    say("from ._numbers import Number")
     say("")
     for name, value in header.macros.items():
         if re.fullmatch(r"(VERSION_\w+|ABI_VERSION|TIMEOUT_\w+)", name):

@@ -102,7 +102,7 @@ pub(crate) struct Watch {
     #[arg(long, short, value_name = "TIME", value_parser = at_least_a_second)]
     timeout: Option<Duration>,
 
-    /// Threads that look and download, at most 64 [default: 8]
+    /// Threads that look and download, at most 64 [default: 7]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64), help_heading = "Pace")]
     workers: Option<u32>,
 
