@@ -23,7 +23,7 @@ hush     = $(if $(wildcard $(1)),--quiet)
 # A program that uses the old file goes on with it.
 place = cp $(1) $(2).new && mv -f $(2).new $(2)
 
-.PHONY: demo test lib lib-lean wheel sdist venv header schema examples bench lint clean help
+.PHONY: demo dev docs test lib lib-lean wheel sdist venv header schema examples bench lint clean help
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -31,7 +31,7 @@ help: ## what there is
 demo: tool ## submit, wait and download at every provider of the sandbox
 	@$(BUILD)/bin/imgtask demo --out imgtask-demo
 
-test: tool lib ## all tests: Rust, C, Python, Lua, examples, games
+test: tool lib dev ## all tests: Rust, C, Python, Lua, examples, games
 	@bash tests/run.sh
 
 .PHONY: tool
@@ -39,6 +39,14 @@ tool: ## the command line, into build/bin
 	@mkdir -p $(BUILD)/bin
 	@$(CARGO) build $(call hush,$(BUILD)/bin/imgtask) --profile tool --features cli --bin imgtask
 	@$(call place,$(TARGET)/tool/imgtask,$(BUILD)/bin/imgtask)
+
+# What `make tool` builds besides: no time of its own, for trying things out. The library that ships is that of `make lib`.
+dev: tool ## command and shared library for trying things out, in one quick build: build/bin, build/dev
+	@mkdir -p $(BUILD)/dev
+	@$(CARGO) build --quiet --profile tool --features cli --lib
+	@$(call place,$(TARGET)/tool/libimgtask.so,$(BUILD)/dev/libimgtask.so.$(VERSION))
+	@ln -sf libimgtask.so.$(VERSION) $(BUILD)/dev/libimgtask.so.$(ABI)
+	@ln -sf libimgtask.so.$(ABI) $(BUILD)/dev/libimgtask.so
 
 # Identical functions once, where the linker can: LLD, which rustc brings, can; GNU ld cannot.
 fold = $(shell mkdir -p $(BUILD) && echo 'fn main() {}' | $(or $(RUSTC),rustc) -C link-arg=-Wl,--icf=all \
@@ -110,6 +118,13 @@ endef
 
 bench: tool lib ## cost of a fetch and a download beside libcurl, of reading a body, of thousands of tasks, and of decoding beside frames
 	@$(PYTHON) benches/run.py
+
+# The book empties its folder: the reference comes after it. Links between the two are looked at last.
+docs: ## the book and the C reference, into build/book
+	@mdbook=$$(bash tests/docs/mdbook.sh) && $$mdbook build docs
+	@rm -rf $(BUILD)/book/theme $(BUILD)/book/book.toml $(BUILD)/book/*.js $(BUILD)/book/*.css $(BUILD)/book/toc.html $(BUILD)/book/fonts $(BUILD)/book/FontAwesome $(BUILD)/book/css
+	@doxygen abi/Doxyfile
+	@$(PYTHON) tests/docs/book.py $(BUILD)/book
 
 SECONDS ?= 60
 fuzz: ## what anybody may send, made up for SECONDS a target: see fuzz/README.md

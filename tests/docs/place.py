@@ -19,7 +19,7 @@ ALL_TOOLS = "IMGTASK_ALL_TOOLS" in os.environ
 
 # Make is run in the repository itself, where library and command have been built: a build in a folder of links would begin anew.
 MAKE = """#!/bin/sh
-exec {make} --no-print-directory -C {root} -o tool -o lib -o lib-lean "$@"
+exec {make} --no-print-directory -C {root} -o tool -o dev -o lib -o lib-lean "$@"
 """
 # LÖVE wants a screen. Both games end by themselves when they are told to take pictures of themselves.
 LOVE = """#!/bin/sh
