@@ -57,7 +57,7 @@ gather() {
 }
 
 missing=()
-for tool in valgrind luajit clang c++ love Xvfb pkg-config bash zsh fish mandoc groff; do
+for tool in valgrind luajit clang c++ love Xvfb pkg-config bash zsh fish mandoc groff jq; do
   command -v "$tool" >/dev/null || missing+=("$tool")
 done
 unshare --map-root-user --net --mount true 2>/dev/null && command -v ip >/dev/null || missing+=("network namespaces")

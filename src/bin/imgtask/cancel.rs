@@ -11,13 +11,20 @@ use crate::shell::row;
 
 /// Ask the provider to cancel tasks
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Prints a line a task: id and state, with a tab between. What has begun is mostly not cancelled any more:
-the provider refuses, the command ends with 6, and the task goes on. `imgtask providers` says who can
-cancel at all; with others the command ends with 2.
+#[command(after_long_help = "\
+Prints a line a task: id and state, with a tab between. What has begun is mostly not cancelled any more: the provider \
+refuses, and the task goes on. `imgtask providers` says who can cancel at all.
 
 Examples:
-  imgtask cancel -p lemondata ldtask_0123456789abcdef")]
+  id=$(imgtask submit -p lemondata --prompt 'a clip of the sea' --set model=seedance)
+  imgtask cancel -p lemondata \"$id\" || [ $? -eq 6 ]          # 6: it has begun already
+
+Exit codes:
+    0  all are cancelled
+    2  the provider has no way to cancel
+    5  there is no such task
+    6  refused
+    7  network")]
 pub(crate) struct Cancel {
     /// The tasks: ids, or poll addresses that the service gave
     #[arg(value_name = "TASK", required = true)]

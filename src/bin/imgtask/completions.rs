@@ -11,7 +11,7 @@ use crate::exit::{Exit, Outcome, Problem};
 /// Print what bash, zsh or fish completes after `imgtask`
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Subcommands, options, files, and the names of the built-in providers are completed. `make install` puts
+Subcommands, options, files, and the names of the built-in providers are completed. `make install` puts \
 the three scripts where the shells look for them; by hand it is one of the examples, in a new shell.
 
 Examples:

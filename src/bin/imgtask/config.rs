@@ -19,14 +19,14 @@ use crate::ui::table;
 /// Show the settings that hold, and where each was said
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Prints a line a setting: its name, its value, and who said it: an argument, a variable, the line of a file, or the
-default. Settings of a service are shown for --provider, or for the provider that is set. No key is ever shown, and none
+Prints a line a setting: its name, its value, and who said it: an argument, a variable, the line of a file, or the \
+default. Settings of a service are shown for --provider, or for the provider that is set. No key is ever shown, and none \
 belongs into the file: `key_file` names a file of its own.
 
-An argument goes before the environment, that before the file, there the provider's table before the rest, and the file
+An argument goes before the environment, that before the file, there the provider's table before the rest, and the file \
 before the provider's own values. A setting that nobody knows, and a value that cannot be meant, is an error with its line.
 
-In a file, key_file, ca_file and dialect are taken from the folder that the file is in, or with ~/ from the home folder; out
+In a file, key_file, ca_file and dialect are taken from the folder that the file is in, or with ~/ from the home folder; out \
 is taken from where the command is run. IMGTASK_CONFIG=/dev/null reads no file.
 
 Members with --json: file: path, exists, from; settings: of each name value, from.

@@ -13,19 +13,31 @@ use crate::settings::members::OUT;
 
 /// Save the images of a task that is done
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Looks once: a task that is not finished ends with 4 (`imgtask wait --out` waits first).
-Prints the path of each saved file. A file under its name is whole and checked, or absent.
-In a name {id} is the task, {index} the image's place, {ext} the extension of its type, whatever
-the link says. Several images for one name are numbered: cat-0.png, cat-1.png.
-Without --force no file is replaced. In a folder, the very same image that is there already counts as
-saved, a different file of that name ends with 8; one named whole, as cat.png, is refused before anything is asked.
+#[command(after_long_help = "\
+Looks once: a task that is not finished ends with 4 (`imgtask wait --out` waits first). Prints the path of each saved \
+file. A file under its name is whole and checked, or absent.
+
+In a name {id} is the task, {index} the image's place, {ext} the extension of its type, whatever the link says. Several \
+images for one name are numbered: cat-0.png, cat-1.png. One that --index chose has the name as it is.
+
+Without --force no file is replaced. In a folder, the very same image that is there already counts as saved, a different \
+file of that name ends with 8; one named whole, as cat.png, is refused before anything is asked.
 
 Examples:
-  imgtask download -p dimilinks img_0123456789abcdef01234567 --out cat.png
-  imgtask download -p lemondata \"$id\" --index 0 --out pictures/
-  imgtask download -p dimilinks \"$id\" --out pictures/ --name-pattern 'fox-{index}.{ext}'
-  imgtask download -p dimilinks \"$id\" --out 'pictures/{id}/{index}.{ext}' --force")]
+  id=$(imgtask submit -p dimilinks --prompt 'a red fox' --wait --quiet | cut -f 1)
+  imgtask download -p dimilinks \"$id\" --out fox.png
+  imgtask download -p dimilinks \"$id\" --index 0 --out pictures/
+  imgtask download -p dimilinks \"$id\" --out 'pictures/{id}/{index}.{ext}' --force
+  imgtask download -p dimilinks \"$id\" --out - > copy.png
+
+Exit codes:
+    0  all are saved
+    3  the task failed
+    4  it is not finished
+    5  no such task, or its image is gone
+    6  refused
+    7  network
+    8  a file")]
 pub(crate) struct Download {
     /// The task: its id, or the poll address that the service gave
     #[arg(value_name = "TASK")]

@@ -14,12 +14,22 @@ use crate::shell::clean;
 
 /// Look at a task once and say where it stands
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Ends with 0 when the task succeeded, 3 when it failed, 4 when it is not finished yet.
+#[command(after_long_help = "\
+Prints what is known of the task, a line each.
 
 Examples:
-  imgtask fetch -p dimilinks img_0123456789abcdef01234567
-  imgtask fetch -p lemondata --json \"$id\" | jq -r '.images[].url'")]
+  id=$(imgtask submit -p dimilinks --prompt 'a red fox')
+  imgtask fetch -p dimilinks \"$id\" || [ $? -eq 4 ]          # 4: not finished yet
+  imgtask wait -p dimilinks \"$id\"
+  imgtask fetch -p dimilinks --json \"$id\" | jq -r '.images[].url'
+
+Exit codes:
+    0  the task succeeded
+    3  it failed
+    4  it is not finished yet
+    5  there is no such task
+    6  refused
+    7  network")]
 pub(crate) struct Fetch {
     /// The task: its id, or the poll address that the service gave
     #[arg(value_name = "TASK")]

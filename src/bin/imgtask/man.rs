@@ -16,7 +16,7 @@ use crate::ui::Ui;
 /// Write the man pages into a folder
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Writes imgtask.1 and a page for each subcommand, such as imgtask-watch.1 and imgtask-dialect-try.1, and prints
+Writes imgtask.1 and a page for each subcommand, such as imgtask-watch.1 and imgtask-dialect-try.1, and prints \
 their paths. Pages that are there already are replaced.
 
 Examples:
@@ -116,9 +116,10 @@ fn first_heading(text: &str) -> usize {
     at
 }
 
-/// A line that ends in a colon, before one that is indented.
+/// A few words that end in a colon, before a line that is indented.
 fn is_heading(line: &str, next: Option<&&str>) -> bool {
-    !line.starts_with(' ') && line.ends_with(':') && next.is_some_and(|next| next.starts_with(' '))
+    let few = line.starts_with(char::is_uppercase) && line.split(' ').count() <= 4;
+    few && line.ends_with(':') && next.is_some_and(|next| next.starts_with(' '))
 }
 
 /// Text as `--help` shows it: headings, lines that are indented and are kept, and paragraphs.

@@ -10,9 +10,16 @@ use crate::ui::table;
 
 /// List the providers, their addresses and the variable each one's key is read from
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
+Prints a table: first the services whose own pages were read, then those that are put together from public sources and \
+were never tried. A key is told as set or not set, and never shown.
+
 Members with --json, one object a line: name, title, base_url, key_variable, key_set, can_submit, can_cancel, \
-documented, wait_timeout_ms.")]
+documented, wait_timeout_ms.
+
+Examples:
+  imgtask providers
+  imgtask providers --json | jq -r 'select(.key_set) | .name'")]
 pub(crate) struct Providers {
     /// Print one JSON object a provider
     #[arg(long)]

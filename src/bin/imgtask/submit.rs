@@ -18,16 +18,31 @@ use crate::service::{Service, read_json};
 /// Submit a request and print the task's id
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("what").args(["prompt", "request"]).required(true).multiple(true)))]
-#[command(after_help = "\
-The request is the provider's own JSON. It is sent once: when the answer is lost, the command ends with 9 \
-and never submits again by itself.
+#[command(after_long_help = "\
+Prints the task's id and nothing else; with --wait a line an image: id, index and link, with tabs between; with --out \
+the path of each saved file. Progress and what helps go to the standard error.
+
+The request is the provider's own JSON. It is sent once: when the answer is lost, the command ends with 9 and never \
+submits again by itself. What cannot work, such as a name that is taken, is refused before anything is paid for.
 
 Examples:
-  imgtask submit -p dimilinks --prompt 'a lighthouse in fog' --set size=16:9
-  imgtask submit -p lemondata --prompt 'a red fox' --set model=gpt-image-2 --out fox.png
-  imgtask submit -p dimilinks --prompt 'a fox' --out pictures/ --name-pattern 'fox.{ext}'
-  imgtask submit -p dimilinks --request request.json --wait --timeout 10m
-  id=$(imgtask submit -p dimilinks --prompt 'a red fox') && imgtask wait -p dimilinks \"$id\"")]
+  id=$(imgtask submit -p dimilinks --prompt 'a red fox')
+  imgtask wait -p dimilinks \"$id\" --out fox.png
+  imgtask submit -p lemondata --prompt 'a lighthouse in fog' --set model=gpt-image-2 --out fog.png
+  imgtask submit -p dimilinks --prompt 'two foxes' --set n=2 --set resolution=2k \\
+    --out foxes/ --name-pattern 'fox-{index}.{ext}'
+  echo '{\"prompt\": \"a hen\"}' | imgtask submit -p dimilinks --request - --wait --timeout 10m
+
+Exit codes:
+    0  done
+    2  the request cannot be used or there is no key
+    3  the task failed
+    4  not finished in time
+    6  refused
+    7  network
+    8  a file
+    9  sent, but the answer was lost
+  `imgtask --help` has the table")]
 pub(crate) struct Submit {
     /// What the image shows
     #[arg(long, value_name = "TEXT")]

@@ -23,15 +23,28 @@ const MAX_LIST: u64 = 1024 * 1024;
 
 /// Wait until tasks are done, side by side
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Prints a line an image: task id, index and link, with tabs between; with --out the path of each saved file.
+#[command(after_long_help = "\
+Prints a line an image: task id, index and link, with tabs between; with --out the path of each saved file. Progress \
+goes to the standard error: a bar a task on a terminal, else a line where something changes.
+
 A timeout or Ctrl-C ends the wait, never the task: the same command takes it up again.
 
 Examples:
-  imgtask wait -p dimilinks img_0123456789abcdef01234567
-  imgtask wait -p lemondata \"$id\" --timeout 10m --out pictures/
-  imgtask wait -p lemondata \"$one\" \"$two\" --out pictures/ --name-pattern '{id}.{ext}'
-  imgtask wait -p dimilinks --json - < ids.txt")]
+  one=$(imgtask submit -p dimilinks --prompt 'a fox')
+  two=$(imgtask submit -p dimilinks --prompt 'a hen')
+  imgtask wait -p dimilinks \"$one\" --timeout 10m --out fox.png
+  imgtask wait -p dimilinks \"$one\" \"$two\" --out pictures/ --name-pattern '{id}.{ext}'
+  printf '%s\\n' \"$one\" \"$two\" | imgtask wait -p dimilinks --json -
+
+Exit codes:
+    0  all are done
+    3  one failed
+    4  one is not finished in time
+    5  there is no such task
+    6  refused
+    7  network
+    8  a file
+  Of several tasks the first in the list that is not done gives the code")]
 pub(crate) struct Wait {
     /// The tasks: ids, or poll addresses that the service gave; - reads them from the standard input, one a line
     #[arg(value_name = "TASK", required = true)]

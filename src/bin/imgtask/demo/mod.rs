@@ -31,13 +31,18 @@ const PATIENCE_SECONDS: f64 = 30.0;
 
 /// See it work: submit, wait and download at every provider side by side, offline
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Starts a sandbox on 127.0.0.1 and contacts nothing else; no key is needed.
-Writes the images and a contact sheet, index.html, into the folder.
+#[command(after_long_help = "\
+Starts a sandbox on 127.0.0.1 and contacts nothing else; no key is needed. Writes the images and a contact sheet, \
+index.html, into the folder. A table of the images goes to the standard output, progress to the standard error.
 
 Examples:
-  imgtask demo
-  imgtask demo --out pictures --speed 60")]
+  imgtask demo --speed 100
+  imgtask demo --out pictures --speed 60 --json
+
+Exit codes:
+    0  all images are there
+    8  a file could not be written
+  130  interrupted")]
 pub(crate) struct Demo {
     /// The folder for the images and index.html
     #[arg(long, short, value_name = "DIR", default_value = "imgtask-demo", value_hint = ValueHint::DirPath)]

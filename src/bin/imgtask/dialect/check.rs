@@ -12,11 +12,21 @@ use crate::ui::Ui;
 
 /// Say everything that is wrong with a dialect
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Prints a line for each fault: the file, the JSON pointer to the member, and what would be right. What is no fault and may
-still not be meant is noted on the standard error. Ends with 0 when all files are right, 2 when one is not.
+#[command(after_long_help = "\
+Prints a line for each fault: the file, the JSON pointer to the member, and what would be right. What is no fault and may \
+still not be meant is noted on the standard error.
 
-Members with --json, one object a file: file, ok, name, title, faults[]: pointer, message; notes[].")]
+Members with --json, one object a file: file, ok, name, title, faults[]: pointer, message; notes[].
+
+Examples:
+  imgtask dialect new my-service > my-service.json
+  imgtask dialect check my-service.json lemondata
+  imgtask dialect check --json - < my-service.json
+
+Exit codes:
+    0  all are right
+    2  one is not
+    8  a file cannot be read")]
 pub(crate) struct Check {
     /// Files with dialects, or names of built-in providers; - is the standard input
     #[arg(value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]

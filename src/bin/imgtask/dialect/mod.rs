@@ -21,16 +21,17 @@ const MAX_FILE: u64 = 16 << 20;
 
 /// Describe a service that is not built in: start a dialect, check it, try it on the service's own examples
 #[derive(Debug, Args)]
-#[command(after_help = "\
-A dialect is one JSON document; docs/dialects.md leads from a service's page to a checked one. Every command that takes
+#[command(after_long_help = "\
+A dialect is one JSON document; docs/dialects.md leads from a service's page to a checked one. Every command that takes \
 --provider takes --dialect FILE.
 
 Examples:
   imgtask dialect new my-service > my-service.json
   imgtask dialect check my-service.json
   imgtask dialect requests my-service.json
-  imgtask dialect try my-service.json --body finished.json
-  imgtask wait --dialect my-service.json \"$id\"")]
+  echo '{\"id\": \"1\", \"status\": \"queued\"}' | imgtask dialect try my-service.json --body -
+  imgtask dialect show dimilinks > mine.json
+  imgtask submit --dialect mine.json --prompt 'a red fox' --out fox.png")]
 pub(crate) struct Dialect {
     #[command(subcommand)]
     command: Command,

@@ -15,7 +15,7 @@ const TITLE: &str = "My Service";
 
 /// Print a dialect to start from, with comments
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   imgtask dialect new my-service > my-service.json
   imgtask dialect schema > dialect.schema.json     # for the editor")]

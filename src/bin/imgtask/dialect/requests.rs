@@ -14,13 +14,14 @@ use crate::shell::clean;
 
 /// Print the requests that a dialect makes of a prompt and of an id; nothing is sent
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Members with --json, one object a request: name: submit look cancel; method, path, headers, body. The header of the key has \
 <key> in its place.
 
 Examples:
+  imgtask dialect new my-service > my-service.json
   imgtask dialect requests my-service.json
-  imgtask dialect requests my-service.json --request request.json --id task_1")]
+  imgtask dialect requests lemondata --json --id task_1")]
 pub(crate) struct Requests {
     /// A file with a dialect, or the name of a built-in provider; - is the standard input
     #[arg(value_name = "FILE|NAME", value_hint = ValueHint::FilePath)]

@@ -8,10 +8,12 @@ use crate::exit::{Exit, Outcome};
 
 /// Print the JSON Schema of dialects, by which editors complete and check them
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Name the file in the dialect's own \"$schema\":
+#[command(after_long_help = "\
+Name the file in the dialect's own \"$schema\". The members are the same as in docs/dialects.md.
 
-  imgtask dialect schema > dialect.schema.json")]
+Examples:
+  imgtask dialect schema > dialect.schema.json
+  imgtask dialect schema --table")]
 pub(crate) struct Schema {
     /// Print the members as Markdown tables instead
     #[arg(long)]

@@ -7,6 +7,10 @@ use crate::exit::{Exit, Outcome};
 
 /// Print the dialect of a provider
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  imgtask dialect show lemondata
+  imgtask dialect show dimilinks --full > mine.json")]
 pub(crate) struct Show {
     /// A built-in provider, or a file with a dialect; - is the standard input
     #[arg(value_name = "NAME|FILE", value_parser = crate::service::ProviderName, hide_possible_values = true)]

@@ -18,8 +18,8 @@ use crate::shell::clean;
 
 /// Say how a dialect reads an answer, and from which pointers each value came
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Nothing is sent. Ends with 0 when the answer can be read, a refusal too; 7 when it cannot; 2 when the dialect is wrong.
+#[command(after_long_help = "\
+Nothing is sent. A refusal counts as an answer that can be read.
 
 Members with --json: those of a task, which `imgtask --help` names, and
   http               status, meaning: ok gone rate_limited retry stop
@@ -29,10 +29,15 @@ Members with --json: those of a task, which `imgtask --help` names, and
   notes[]            what a wait would make of it, where that may surprise
 
 Examples:
-  imgtask dialect try my-service.json --body finished.json
-  imgtask dialect try my-service.json --body accepted.json --submit
-  imgtask dialect try fal --body completed.json --result-body refused.json --result-http-status 422
-  imgtask dialect try lemondata --body refused.json --http-status 429 --header 'Retry-After: 8' --json")]
+  echo '{\"id\": \"img_1\", \"status\": \"failed\", \"error\": {\"message\": \"no\"}}' > failed.json
+  imgtask dialect try dimilinks --body failed.json
+  echo '{\"error\": {\"message\": \"too many\"}}' > refused.json
+  imgtask dialect try lemondata --body refused.json --http-status 429 --header 'Retry-After: 8'
+
+Exit codes:
+    0  the answer can be read
+    7  it cannot
+    2  the dialect is wrong")]
 pub(crate) struct Try {
     /// A file with a dialect, or the name of a built-in provider
     #[arg(value_name = "FILE|NAME", value_hint = ValueHint::FilePath)]

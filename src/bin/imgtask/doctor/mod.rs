@@ -24,15 +24,15 @@ use crate::ui::Face;
 /// Say what would be contacted and how, and what is wrong
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Contacts nobody, unless --connect is given, and changes nothing. Prints a line a fact: a mark, what it is about, and where
-it was said; ! is a note, and a wrong thing is marked with an x and followed by its cure. No key is read out, not even its
+Contacts nobody, unless --connect is given, and changes nothing. Prints a line a fact: a mark, what it is about, and where \
+it was said; ! is a note, and a wrong thing is marked with an x and followed by its cure. No key is read out, not even its \
 length.
 
---connect sends one GET request with the key, for a task that does not exist: a service answers 401 to a key that it
-refuses, and mostly 404 to one that it takes. Nothing is submitted and nothing is paid for. The answer's date is compared
+--connect sends one GET request with the key, for a task that does not exist: a service answers 401 to a key that it \
+refuses, and mostly 404 to one that it takes. Nothing is submitted and nothing is paid for. The answer's date is compared \
 with this machine's clock.
 
-Ends with 0 when nothing is wrong; else with the code that a command would end with: 2 settings or key, 6 refused, 7 network,
+Ends with 0 when nothing is wrong; else with the code that a command would end with: 2 settings or key, 6 refused, 7 network, \
 8 a file.
 
 Members with --json: ok, facts[]: about, name, value, from, verdict: fine note wrong, cure.

@@ -334,11 +334,11 @@ prints one JSON line when it serves:
    "providers": {"dimilinks": {"base_url", "key"}, "dimilinks-legacy": {..},
                  "lemondata": {..}, "bfl": {..}, ..}}
 
-Doors
+Doors:
   Each provider has a port of its own: image paths are relative to the origin.
   "url" is a third port that serves both and tells them apart by key and id.
 
-Keys
+Keys:
   sk-dimilinks-sandbox, sk-lemondata-sandbox. A key that begins so is taken
   too, and is another user, who is told that the first one's tasks do not
   exist. sk-sandbox is taken everywhere and sees everything.
@@ -379,12 +379,17 @@ Pictures
   Real PNG, JPEG and WebP of the size asked for ("253x187", or "16:9" with
   "resolution" 1k, 2k, 4k; at most 4096 a side), drawn from the prompt.
 
-End
+Examples:
+  imgtask sandbox --speed 60 -- imgtask submit -p dimilinks --prompt 'a fox' --out fox.png
+  imgtask sandbox --speed 60 --scenario 'poll.http-503*2' -- \
+    imgtask submit -p lemondata --prompt 'a fox' --set model=gpt-image-2 --out fox-2.png
+
+End:
   When standard input ends, if that is a pipe or a socket; when the parent
   process is gone; by Ctrl-C. --keep-running stays for the first two,
   --until-stdin-closes watches a file and /dev/null as well.
 
-Control (no key; JSON)
+Control (no key; JSON):
   GET    /sandbox/stats       submits, polls, image_gets, rate_limited,
                               answers per route and status, faults,
                               credentials_on_images, keys_in_targets

@@ -34,37 +34,48 @@ const SHORTEST_TIME: Duration = Duration::from_secs(1);
 
 /// Watch many tasks, from a list that may be endless, and save their images
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Prints a line a task when it is over: id, state and each link or saved file, with tabs
-between; without success id, state or reason as one word, and what was said. On a
-terminal a live table shows where the tasks stand. Empty lines of the list and those
+#[command(after_long_help = "\
+Prints a line a task when it is over: id, state and each link or saved file, with tabs \
+between; without success id, state or reason as one word, and what was said. On a \
+terminal a live table shows where the tasks stand. Empty lines of the list and those \
 that begin with # are passed over; a task that is given twice is watched once.
 
-With --json an object a line: event (final, with --progress also progress), line (its
-place in the list, null for an argument), and the members of a task that
+With --json an object a line: event (final, with --progress also progress), line (its \
+place in the list, null for an argument), and the members of a task that \
 `imgtask --help` names; ref is as it was given.
 
---manifest gets an object for each task that is over: ref, id, provider, state, images
-(how many there are), files[] (index, path, media_type, extension, width, height,
-byte_size, sha256), failure, error, looked_at_ms. The next run leaves out what is done:
-tasks that failed, were cancelled, have expired, gave no image, or succeeded with the
-files that --download wants. What ended for a passing reason, such as a timeout or the
+--manifest gets an object for each task that is over: ref, id, provider, state, images \
+(how many there are), files[] (index, path, media_type, extension, width, height, \
+byte_size, sha256), failure, error, looked_at_ms. The next run leaves out what is done: \
+tasks that failed, were cancelled, have expired, gave no image, or succeeded with the \
+files that --download wants. What ended for a passing reason, such as a timeout or the \
 network, is tried again. A last line that a kill has torn is taken off.
 
---journal keeps the tasks that are watched: after a crash the same command goes on with
-them first. Lines that were read ahead, a thousand or two, are not in it: give the list
+--journal keeps the tasks that are watched: after a crash the same command goes on with \
+them first. Lines that were read ahead, a thousand or two, are not in it: give the list \
 again, and what is known of it is passed over.
 
-Ctrl-C ends politely and leaves open tasks to the next run; a second Ctrl-C ends at once.
+Ctrl-C ends politely and leaves open tasks to the next run; a second Ctrl-C ends at once. \
 A key that the service refuses ends it, too.
 
-The gravest end gives the exit code; `imgtask --help` has the table.
-
 Examples:
+  for n in 1 2 3; do imgtask submit -p dimilinks --prompt \"fox $n\"; done > ids.txt
   imgtask watch -p dimilinks --from ids.txt --download pictures/ --manifest done.jsonl
-  imgtask watch -p dimilinks --from ids.txt --download pictures/ --name-pattern '{id}.{ext}'
-  imgtask watch -p lemondata img_1 img_2 --timeout 5m --json
-  tail -f ids.txt | imgtask watch -p dimilinks - --download pictures/ --journal open.journal")]
+  imgtask watch -p dimilinks --from ids.txt --download named/ --name-pattern '{id}.{ext}'
+  imgtask watch -p dimilinks --timeout 5m --json $(cat ids.txt)
+  cat ids.txt | imgtask watch -p dimilinks - --download pictures/ --journal open.journal
+
+Exit codes:
+    0  all are done
+    4  a task is not finished in time
+    7  network
+    3  a task failed
+    5  there is no such task
+    2  usage
+    6  refused, or no more tasks are asked for with this key
+    8  a file
+  130  interrupted
+  The gravest end gives the code: of these the one that stands last.")]
 pub(crate) struct Watch {
     /// The tasks: ids, or poll addresses that the service gave; - reads them from the standard input
     #[arg(value_name = "TASK")]
