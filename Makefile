@@ -120,10 +120,10 @@ bench: tool lib ## cost of a fetch and a download beside libcurl, of reading a b
 	@$(PYTHON) benches/run.py
 
 # The book empties its folder: the reference comes after it. Links between the two are looked at last.
-docs: ## the book and the C reference, into build/book
+docs: ## the book and the references of C and C++, into build/book
 	@mdbook=$$(bash tests/docs/mdbook.sh) && $$mdbook build docs
 	@rm -rf $(BUILD)/book/theme $(BUILD)/book/book.toml $(BUILD)/book/*.js $(BUILD)/book/*.css $(BUILD)/book/toc.html $(BUILD)/book/fonts $(BUILD)/book/FontAwesome $(BUILD)/book/css
-	@doxygen abi/Doxyfile
+	@doxygen abi/Doxyfile && doxygen abi/Doxyfile.cpp
 	@$(PYTHON) tests/docs/book.py $(BUILD)/book
 
 SECONDS ?= 60

@@ -6,6 +6,7 @@ import selectors
 import shlex
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Dict, List, Tuple
@@ -77,7 +78,7 @@ class Console:
 
     def __init__(self, folder: Path, environment: Dict[str, str]) -> None:
         self.folder = folder
-        self.errors = folder / ".errors"
+        self.errors = Path(tempfile.mkstemp(prefix="imgtask-docs-")[1])
         self.shell = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             stdin=subprocess.PIPE,
@@ -156,3 +157,4 @@ class Console:
         except ProcessLookupError:
             pass
         self.shell.wait()
+        self.errors.unlink(missing_ok=True)

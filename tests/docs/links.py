@@ -9,8 +9,8 @@ from pages import Page
 from place import ROOT
 
 BOOK = "docs"
-# The C and C++ reference is beside the pages when the book is built, where `tests/docs/book.py` looks at its links.
-BUILT = "docs/c/"
+# The C and C++ references are beside the pages when the book is built, where `tests/docs/book.py` looks at its links.
+BUILT = ("docs/c/", "docs/cpp/")
 
 
 def faults(pages: Dict[str, Page]) -> List[str]:
