@@ -4,3 +4,4 @@
 s/<NAME>/\\<NAME\\>/
 s|^typedef uint32_t \(imgtask_[a-z_]*\);|/** One of the values of enum \1; a library that is newer may give others. */ &|
 s|^#define IMGTASK_VERSION_|/** The version that this header belongs to; compare imgtask_version(). */ &|
+s|@copydoc name(status)|A value as the word that the C interface has for it.|
