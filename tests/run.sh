@@ -80,6 +80,8 @@ beside pythons 600 env PYTHONPATH=bindings/python "${PYTHON:-python3}" -m tests.
 step lean 600 "${CARGO:-cargo}" test --quiet --lib --test lean -- journal::off a_build_without
 # The patience that a gateway needs which fetches an image itself.
 beside patience 300 "${CARGO:-cargo}" test --quiet --features cli,header --test bodies -- --ignored twenty_seconds
+# Every block of code and every link of the pages.
+beside docs 600 bash -c 'cd tests/docs && "${PYTHON:-python3}" -m unittest test_run && "${PYTHON:-python3}" run.py'
 step shipped 600 "${CARGO:-cargo}" test --quiet --features cli,header --test abi -- --ignored shipped
 # What reading costs in memory is told by the whole process: one test at a time, and no other.
 step memory 300 "${CARGO:-cargo}" test --quiet --features cli,header --lib -- --ignored --test-threads=1 a_body_of_14_megabytes a_million_objects bombs_take a_smaller_image_takes
@@ -101,10 +103,6 @@ if [ -e build/venv/ready ] || [ -n "${IMGTASK_ALL_TOOLS:-}" ]; then
 fi
 # Fifty thousand tasks through Python's `client.watch`, killed halfway.
 step thousands 900 env PYTHONPATH=bindings/python IMGTASK_MANY_TASKS=50000 "${PYTHON:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python -k many_tasks
-
-# Every block of code and every link of the pages.
-step docs 600 bash -c 'cd tests/docs && "${PYTHON:-python3}" -m unittest test_run && "${PYTHON:-python3}" run.py'
-grep -E '^(left out|not run): ' "$log/docs" | sed 's/^/    /'
 
 # Games on two cores: side by side, but not all at once.
 step hosts 600 "${CARGO:-cargo}" test --quiet --features cli,header --test hosts -- --ignored --show-output --test-threads=3

@@ -13,7 +13,7 @@ from typing import Dict, List, Tuple
 
 from pages import Block
 
-LIMIT = 60.0  # seconds for a command
+LIMIT = 180.0  # seconds for a command
 END = "imgtask-docs-end-of-command"
 
 

@@ -9,6 +9,7 @@ from pages import Page
 from place import ROOT
 
 BOOK = "docs"
+SUMMARY = f"{BOOK}/SUMMARY.md"
 # The C and C++ references are beside the pages when the book is built, where `tests/docs/book.py` looks at its links.
 BUILT = ("docs/c/", "docs/cpp/")
 
@@ -32,3 +33,10 @@ def faults(pages: Dict[str, Page]) -> List[str]:
                 elif fragment not in pages[file].anchors:
                     found.append(f"{where} names no heading of {file}")
     return found
+
+
+def unlisted(pages: Dict[str, Page]) -> List[str]:
+    """Pages of the book that its summary does not know: nobody would find them, and nobody would build them."""
+    listed = {f"{BOOK}/{link.partition('#')[0]}" for _, link in pages[SUMMARY].links}
+    found = {name for name in pages if name.startswith(f"{BOOK}/") and name != SUMMARY}
+    return [f"{SUMMARY}: does not list {name}" for name in sorted(found - listed)]

@@ -21,7 +21,7 @@ the names of the pages (`client`, `task`, `job`, `status` ...), those of Python 
 unless the next one is `echo $?`; what is shown behind it is compared, and a line `...` stands for any lines.
 """
 
-import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -52,15 +52,22 @@ def all_pages() -> List[str]:
     return sorted(name for name in names if not name.startswith(("tests/docs/broken/", "fuzz/corpus/")))
 
 
+# What a machine may lack. Without cargo, cc, make and python3 there is nothing to check.
+TOOLS = {"cpp": ["c++"], "lua": ["luajit"], "cmake": ["cmake"]}
+IN_COMMANDS = re.compile(r"(?:^\$ |[|;&] *|-- )(c\+\+|g\+\+|curl|cmake|pkg-config|zsh|fish|man|pip|love)\b", re.MULTILINE)
+
+
 def missing(block: Block) -> List[str]:
     """What a block needs and this machine lacks."""
     wanted = [word.strip() for word in block.marks.get("needs", "").split(",") if word.strip()]
-    # Debian's own tool for a screen comes with the package of the same name.
-    return [word for word in wanted if not shutil.which(word) and not module(word)]
+    wanted += TOOLS.get(block.language, [])
+    if block.language == "console" and "not run" not in block.marks:
+        wanted += IN_COMMANDS.findall(block.text)
+    return [word for word in sorted(set(wanted)) if not shutil.which(word) and not module(word)]
 
 
 def module(name: str) -> bool:
-    return subprocess.run([python(), "-c", f"import {name}"], capture_output=True).returncode == 0
+    return name.isidentifier() and subprocess.run([python(), "-c", f"import {name}"], capture_output=True).returncode == 0
 
 
 class Story:
@@ -197,6 +204,9 @@ def checked(names: List[str], everything: bool) -> Tuple[int, List[Tuple[str, st
     wrong = [fault for fault in links.faults(read) if fault.split(":")[0] in names]
     count += sum(len(page.links) for page in chosen)
     failed += [(fault.split(": ")[0], fault) for fault in wrong]
+    if links.SUMMARY in names:
+        count += 1
+        failed += [(links.SUMMARY, fault) for fault in links.unlisted(read)]
     if ERRORS in names:
         count += 1
         failed += [(ERRORS, fault) for fault in statuses.faults(read[ERRORS])]

@@ -1,9 +1,17 @@
 """The checks of the pages tell of everything that is wrong in a page."""
 
+import re
 import subprocess
 import sys
 import unittest
+import unittest.mock
 from pathlib import Path
+from typing import List
+
+import statuses
+from console import commands, same
+from pages import Block, anchor, read
+from place import ROOT
 
 HERE = Path(__file__).resolve().parent
 PAGE = "tests/docs/broken/page.md"
@@ -25,6 +33,49 @@ class ABrokenPage(unittest.TestCase):
         self.assertEqual(ran.returncode, 1, ran.stderr)
         self.assertGreater(len(wanted), 15)
         self.assertEqual(told, wanted, ran.stdout)
+
+
+class ThePageOfErrors(unittest.TestCase):
+    def faults(self, old: str, new: str) -> List[str]:
+        real = statuses.text
+        changed = re.sub(old, new, real("docs/errors.md"), count=1, flags=re.DOTALL | re.MULTILINE)
+        with unittest.mock.patch.object(statuses, "text", lambda file: changed if file == "docs/errors.md" else real(file)):
+            return statuses.faults(read(ROOT, "docs/errors.md"))
+
+    def test_is_held_to_every_status_and_to_what_the_sources_say_of_it(self) -> None:
+        self.assertEqual(self.faults("Errors", "Errors"), [])
+        for name, old, new in [
+            ("IMGTASK_STATUS_BLOCKED", r"^### `IMGTASK_STATUS_BLOCKED`$", "### Blocked"),
+            ("IMGTASK_STATUS_TLS", r"^42 · `tls`", "41 · `tls`"),
+            ("IMGTASK_STATUS_TLS", r"Python `TlsError`", "Python `ConnectError`"),
+            ("IMGTASK_STATUS_TIMEOUT", r"(20 · .*?)exit code 4", r"\1exit code 3"),
+            ("IMGTASK_STATUS_REJECTED", r"(64 · .*?)fails again", r"\1may help"),
+            ("IMGTASK_STATUS_PANIC", r"^250 · ", "251 · "),
+            ("IMGTASK_STATUS_FILE", r"^(80 · [^\n]*\n\n)\*\*Caused by\*\*", r"\1Caused by"),
+        ]:
+            told = self.faults(old, new)
+            self.assertTrue(told and all(name in line or "Blocked" in line for line in told), (name, told))
+
+
+class Reading(unittest.TestCase):
+    def test_a_command_goes_on_over_lines_quotes_and_pipes(self) -> None:
+        text = "$ one \\\n    two\nsaid\n$ sh -c '\n  three' |\n  four\n$ cat <<END\nfive\nEND\nsaid\n"
+        found = commands(Block("page", 1, "console", text))
+        self.assertEqual([shown for _, _, shown in found], ["said", "", "said"])
+        self.assertEqual([number for number, _, _ in found], [1, 4, 7])
+
+    def test_what_is_said_is_compared_line_by_line(self) -> None:
+        self.assertTrue(same("one\n...\nfour", "one\ntwo\nthree\nfour\n", "", False))
+        self.assertTrue(same("one", "one\n", "progress\n", False))
+        self.assertFalse(same("one", "one\ntwo\n", "", False))
+        self.assertFalse(same("12 images", "11 images\n", "", False))
+        self.assertTrue(same("12 images", "11  images\n", "", True))
+        self.assertFalse(same("12 images\nnever said", "11 images\n", "", True))
+        self.assertFalse(same("12 images", "11 images\nmore\n", "", True))
+
+    def test_headings_are_linked_to_as_on_the_pages_that_are_built(self) -> None:
+        self.assertEqual(anchor("`IMGTASK_STATUS_OK`"), "imgtask_status_ok")
+        self.assertEqual(anchor("Does it read what the service says?"), "does-it-read-what-the-service-says")
 
 
 if __name__ == "__main__":
