@@ -237,13 +237,15 @@ fn check_names_the_file_and_every_pointer_and_ends_with_2() {
         [
             "FILE: /nam: unknown member; did you mean name?",
             "FILE: name is missing",
-            "FILE: /poll/paths/0: must start with one /",
-            "FILE: /poll/follow: must be a string",
+            "FILE: /poll/paths/0: must start with one /; did you mean \"/{id}\"?",
+            "FILE: /poll/follow: must be a string; it is a number",
         ]
     );
     let objects = finish(imgtask(&["dialect", "check", "--json", &right, &wrong])).ends_with(2).objects();
     assert_eq!((&objects[0]["ok"], &objects[0]["name"]), (&json!(true), &json!("x")));
-    assert_eq!(objects[1]["faults"][2], json!({ "pointer": "/poll/paths/0", "message": "must start with one /" }));
+    let hint = "did you mean \"/{id}\"?";
+    let fault = json!({ "pointer": "/poll/paths/0", "message": "must start with one /", "hint": hint });
+    assert_eq!(objects[1]["faults"][2], fault);
     finish(imgtask(&["dialect", "check", &path(&folder, "none.json")])).ends_with(8);
 }
 

@@ -4,6 +4,7 @@ use clap::{Args, ValueHint};
 use imgtask::dialects::{Draft, Fault};
 use serde::Serialize;
 
+use super::advice;
 use crate::context::Context;
 use crate::exit::{Exit, Outcome, Problem};
 use crate::report::to_line;
@@ -16,7 +17,7 @@ use crate::ui::Ui;
 Prints a line for each fault: the file, the JSON pointer to the member, and what would be right. What is no fault and may \
 still not be meant is noted on the standard error.
 
-Members with --json, one object a file: file, ok, name, title, faults[]: pointer, message; notes[].
+Members with --json, one object a file: file, ok, name, title, faults[]: pointer, message, hint; notes[].
 
 Examples:
   imgtask dialect new my-service > my-service.json
@@ -51,6 +52,9 @@ struct Report<'a> {
 struct FaultReport<'a> {
     pointer: &'a str,
     message: &'a str,
+    hint: Option<String>,
+    #[serde(skip)]
+    fault: &'a Fault,
 }
 
 impl Check {
@@ -59,10 +63,10 @@ impl Check {
         let ui = &context.ui;
         let mut exit = Exit::Done;
         for file in &self.files {
-            let checked = super::document(file).map(|document| Draft::parse(&document));
+            let checked = super::document(file).map(|document| (Draft::parse(&document), document));
             let ended = match checked {
-                Ok(Ok(draft)) => self.right(ui, file, &draft),
-                Ok(Err(faults)) => self.wrong(ui, file, &faults),
+                Ok((Ok(draft), _)) => self.right(ui, file, &draft),
+                Ok((Err(faults), document)) => self.wrong(ui, file, &faults, &document),
                 Err(problem) => {
                     ui.problem(&problem);
                     Ok(problem.exit)
@@ -87,15 +91,22 @@ impl Check {
         Ok(Exit::Done)
     }
 
-    fn wrong(&self, ui: &Ui, file: &str, faults: &[Fault]) -> Outcome {
+    fn wrong(&self, ui: &Ui, file: &str, faults: &[Fault], document: &str) -> Outcome {
+        let document = advice::read(document);
+        let faults: Vec<FaultReport<'_>> = faults
+            .iter()
+            .map(|fault @ Fault { pointer, message }| {
+                let hint = advice::of(fault, &document);
+                FaultReport { pointer, message, hint, fault }
+            })
+            .collect();
         if self.json {
-            let faults = faults.iter().map(|Fault { pointer, message }| FaultReport { pointer, message }).collect();
             let report = Report { file, ok: false, name: None, title: None, faults, notes: Vec::new() };
             ui.result(&to_line(&report)?)?;
             return Ok(Exit::Usage);
         }
-        for fault in faults {
-            ui.result(&clean(&format!("{file}: {}", super::line(fault))))?;
+        for FaultReport { fault, hint, .. } in &faults {
+            ui.result(&clean(&format!("{file}: {}", super::line(fault, hint.as_deref()))))?;
         }
         let count = if faults.len() == 1 { "one fault".to_string() } else { format!("{} faults", faults.len()) };
         ui.problem(&Problem::usage(format!("{file} cannot be used: {count}")));

@@ -1,5 +1,6 @@
 //! `imgtask dialect`: write down how a service speaks, and see whether it is right before anything is sent.
 
+mod advice;
 mod check;
 mod new;
 mod requests;
@@ -80,14 +81,17 @@ fn draft(name: &str) -> Outcome<Draft> {
 pub(crate) fn parse(file: &str, json: &str) -> Outcome<Draft> {
     Draft::parse(json).map_err(|faults| {
         let file = shown(Path::new(file));
-        let mut lines = faults.iter().map(line);
+        let document = advice::read(json);
+        let mut lines = faults.iter().map(|fault| line(fault, advice::of(fault, &document).as_deref()));
         let first = lines.next().unwrap_or_default();
         let problem = Problem::usage(format!("{file}: {first}"));
         lines.fold(problem, Problem::hint).hint(format!("`imgtask dialect check {file}` says when it is right"))
     })
 }
 
-/// A fault in one line.
-fn line(fault: &Fault) -> String {
-    if fault.pointer.is_empty() { fault.message.clone() } else { format!("{}: {}", fault.pointer, fault.message) }
+/// A fault in one line, with what would be right.
+fn line(fault: &Fault, hint: Option<&str>) -> String {
+    let place = if fault.pointer.is_empty() { String::new() } else { format!("{}: ", fault.pointer) };
+    let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+    format!("{place}{}{hint}", fault.message)
 }
