@@ -8,6 +8,7 @@ Each must end with an image within five minutes.
 
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ import time
 from pathlib import Path
 from typing import List
 
-from console import Console, commands
+from console import Console, Failure, commands
 from pages import Block, read
 from place import ROOT
 
@@ -47,16 +48,21 @@ def walk(name: str, block: Block, folder: Path) -> bool:
     told = ""
     try:
         for number, command, _ in commands(block):
-            out, err = console.say(command, MINUTES * 60)
+            out, err = console.say(command, 4 * MINUTES * 60)
             told += out
             if console.code:
                 print(f"FAIL: README.md:{number}\n$ {command}\n{out[-2000:]}{err[-2000:]}")
                 return False
+    except Failure as failure:
+        print(f"FAIL: README.md:{block.line}\n{failure}")
+        return False
     finally:
         console.close()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     took, seen = time.monotonic() - start, image(told, folder, now)
     for made in ("show", "save", "lighthouse.png"):
         (folder / made).unlink(missing_ok=True)
+    print(f"{name}: {used.ru_utime + used.ru_stime:.0f} s of processor time so far")
     if not seen or took > MINUTES * 60:
         print(f"FAIL: README.md:{block.line}\n{name}: {seen or 'no image'} after {took:.0f} s")
         return False

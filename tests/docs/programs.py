@@ -184,12 +184,14 @@ class Python:
 
     def __init__(self, folder: Path, python: str, environment: Dict[str, str]) -> None:
         worker = ROOT / "tests" / "docs" / "python_worker.py"
+        self.errors = folder / ".python-errors"
         self.process = subprocess.Popen(
             [python, str(worker)],
             cwd=folder,
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self.errors.open("w"),
             text=True,
             start_new_session=True,
         )
@@ -204,7 +206,7 @@ class Python:
             raise Failure(f"not done after {LIMIT} s")
         answer = self.process.stdout.readline()
         if not answer:
-            raise Failure(f"the interpreter ended with {self.process.wait()}")
+            raise Failure(f"the interpreter ended with {self.process.wait()}\n{self.errors.read_text()[-2000:]}")
         if said := json.loads(answer):
             raise Failure(said)
 
