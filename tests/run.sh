@@ -62,12 +62,12 @@ for tool in valgrind luajit clang c++ love Xvfb pkg-config bash zsh fish mandoc 
 done
 unshare --map-root-user --net --mount true 2>/dev/null && command -v ip >/dev/null || missing+=("network namespaces")
 pkg-config --exists sdl2 2>/dev/null || missing+=(SDL2)
-# numpy and PIL, in the first interpreter that has them: a system's packages are often not those of the first python3.
+# numpy, PIL and tqdm, in the first interpreter that has them: a system's packages are often not those of the first python3.
 interop=
 for python in "${PYTHON:-python3}" /usr/bin/python3; do
-  "$python" -c "import numpy, PIL" 2>/dev/null && interop=$python && break
+  "$python" -c "import numpy, PIL, tqdm" 2>/dev/null && interop=$python && break
 done
-[ -n "$interop" ] || missing+=("numpy with PIL")
+[ -n "$interop" ] || missing+=("numpy with PIL and tqdm")
 [ -e build/venv/ready ] || missing+=("the tools of the Python wheel: make venv")
 [ ${#missing[@]} -eq 0 ] || echo "  left out, not installed: ${#missing[@]} (${missing[*]})"
 

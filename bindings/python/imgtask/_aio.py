@@ -11,11 +11,10 @@ from ._arguments import TaskRef, image_of, ref_text, request_text, wait_millisec
 from ._calls import ended_before
 from ._errors import Cancelled, Error, TaskFailed, task_failed, without_image
 from ._event import Event, Goal
-from ._handles import ClientHandle
 from ._inbox import GLANCE
 from ._job import Index, Source, job
 from ._library import PathLike
-from ._loop import LoopBox, LoopReader, reader_of
+from ._loop import Waiter, reader_of
 from ._picture import Picture, SavedPicture
 from ._progress import both, task_bar
 from ._task import Image, State, Task
@@ -24,7 +23,7 @@ from ._watch import IN_FLIGHT, OnWatchProgress, Outcome, watch_job
 if TYPE_CHECKING:
     from ._client import Client
 
-#: So long a submit that is stopped may take to tell what became of it, seconds.
+#: So long a job that is stopped may take to tell what became of it, seconds.
 LAST_WORD = 0.1
 
 
@@ -198,31 +197,32 @@ class Aio:
     ) -> Event:
         """Runs a job up to its final event."""
         jobs, inbox = self._client, self._client._inbox
-        client, reader = jobs._client(), reader_of(inbox)
-        box = reader.open(client)
-        seen: Optional[Task] = None
+        waiter = reader_of(inbox).open(jobs._client())
         try:
-            jobs._start(wanted, box)
+            jobs._start(wanted, waiter.box)
             while True:
-                event = await reader.next(client, box)
+                event = await waiter.next()
                 if event.is_final:
                     event.acknowledge()
                     return event
                 if event.task is not None and on_progress is not None:
-                    seen = event.task
-                    told = on_progress(seen)
+                    told = on_progress(event.task)
                     if inspect.isawaitable(told):
                         await told
         except asyncio.CancelledError as stop:
             if is_paid and stop.__cause__ is None:
-                stop.__cause__ = await last_word(reader, client, box)
+                word = await last_word(waiter)
+                if word is not None:
+                    stop.__cause__ = word.error or ended_before(word.task)
             raise
-        except Cancelled as error:
-            if error.task is None and seen is not None:
-                error.task, error.task_id = seen, seen.id
-            raise
+        except Cancelled:
+            # Interrupted. What the job says of it knows the task.
+            word = await last_word(waiter)
+            if word is None:
+                raise
+            return word
         finally:
-            reader.leave(client, box)
+            waiter.leave()
 
     async def _download(self, wanted: _abi.imgtask_job, task: Union[Task, Image], index: int) -> Event:
         """Runs a job that brings an image."""
@@ -251,11 +251,18 @@ def checked(event: Event) -> Event:
         del event
 
 
-async def last_word(reader: LoopReader, client: ClientHandle, box: LoopBox) -> Optional[Error]:
-    """What became of a submit that is stopped, if that is known soon. Not acknowledged: nobody may read it."""
-    reader.stop(client, box)
+async def last_word(waiter: Waiter) -> Optional[Event]:
+    """The final event of a job that is stopped now, if it comes soon. Not acknowledged: the journal keeps such a job."""
+    waiter.stop()
     try:
-        event = await asyncio.wait_for(reader.next(client, box), LAST_WORD)
+        return await asyncio.wait_for(final(waiter), LAST_WORD)
     except (asyncio.TimeoutError, Error):
         return None
-    return event.error or ended_before(event.task)
+
+
+async def final(waiter: Waiter) -> Event:
+    """The final event of a job; those before it are passed over."""
+    while True:
+        event = await waiter.next()
+        if event.is_final:
+            return event

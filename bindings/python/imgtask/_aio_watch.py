@@ -57,6 +57,10 @@ class Feeder:
         finally:
             await refs.aclose()
 
+    def has_ended(self, feeding: "asyncio.Task[None]") -> None:
+        """Tells whoever waits for outcomes that no more will begin."""
+        self._box.wake()
+
     def _begins(self, ref: Source) -> bool:
         """Starts the job of a ref, if the client has room for it."""
         try:
@@ -98,11 +102,10 @@ async def watch(
     """Starts a job for each ref as there is room, and gives what became of them."""
     inbox = jobs._inbox
     loop = asyncio.get_running_loop()
-    reader = reader_of(inbox)
-    box = reader.open(client)
-    feeder = Feeder(jobs, box, wanted, in_flight)
+    waiter = reader_of(inbox).open(client)
+    feeder = Feeder(jobs, waiter.box, wanted, in_flight)
     feeding = loop.create_task(feeder.feed(refs))
-    feeding.add_done_callback(lambda _: box.wake())
+    feeding.add_done_callback(feeder.has_ended)
     try:
         interrupts = inbox.interrupts
         while True:
@@ -113,12 +116,12 @@ async def watch(
                 feeding.result()
                 if not feeder.under_way and not feeder.refused:
                     return
-            event = inbox.take_now(client, box)
+            event = waiter.take()
             if event is None:
                 if inbox.interrupts != interrupts:
                     raise interrupted()
                 if not feeder.refused and not (feeding.done() and not feeder.under_way):
-                    await reader.changed(box)
+                    await waiter.changed()
                 continue
             if event.kind is EventKind.FINAL:
                 under = feeder.under_way.pop(event.op)
@@ -133,7 +136,7 @@ async def watch(
                 if inspect.isawaitable(told):
                     await told
     finally:
-        reader.leave(client, box)
+        waiter.leave()
         if not loop.is_closed():
             feeding.cancel()
             await asyncio.wait({feeding})

@@ -8,6 +8,7 @@ Waiting is done with the queue's descriptor and never inside of the library, so 
 for their boxes: the loop they run on watches the descriptor for all of them, see `_loop`.
 """
 
+import contextlib
 import os
 import select
 import sys
@@ -20,6 +21,7 @@ from typing import Any, Deque, Dict, List, Optional, Set, Tuple
 
 from . import _abi
 from ._abi import Status
+from ._bell import Bell
 from ._calls import closed
 from ._errors import Cancelled, WrongProcess, read_error
 from ._event import FINAL, PROGRESS, Event, read_event
@@ -49,6 +51,8 @@ class Box:
     def __init__(self) -> None:
         #: Jobs it has claimed whose final event has not left the library.
         self.ops: Set[int] = set()
+        #: What a job is being started for it with: holds its number before anybody knows it.
+        self.starting: Optional[c_uint64] = None
         #: Jobs whose final event is in it.
         self.finals: Set[int] = set()
         #: Whether its reader is gone.
@@ -95,8 +99,9 @@ class Box:
         self._cells.popleft()
         return handle
 
-    def wake(self) -> None:
-        """Something was put in by somebody else. For readers who do not wait for the inbox itself."""
+    def wake(self) -> bool:
+        """Something was put in by somebody else. Gives whether its reader is told by this."""
+        return False
 
     def clear(self) -> None:
         self.finals.clear()
@@ -143,8 +148,10 @@ class Inbox:
         #: How often waiting was interrupted.
         self.interrupts = 0
         self._fd: Optional[int] = None
-        #: Those who read on loops of asyncio, see `_loop`.
-        self.readers: "List[weakref.ref[Any]]" = []
+        # Those who read on loops of asyncio, see `_loop`.
+        self._readers: "List[weakref.ref[Any]]" = []
+        # They take out of the library what the thread that waits for it may wait for, too.
+        self._bell: Optional[Bell] = None
         self._readable: Optional[Readable] = None
 
     def start(self, client: ClientHandle, job: _abi.imgtask_job, box: Optional[Box] = None) -> Tuple[int, int]:
@@ -152,12 +159,14 @@ class Inbox:
         self.in_own_process()
         op = c_uint64()
         with self._changed:
-            try:
+            if box is None:
                 status: int = self._library.imgtask_client_start(client, job, op)
-            finally:
-                if box is not None and op.value:
-                    box.ops.add(op.value)
-                    self._claims[op.value] = box
+            else:
+                try:
+                    box.starting = op
+                    status = self._library.imgtask_client_start(client, job, op)
+                finally:
+                    self._claim(box)
         return status, op.value
 
     def take(
@@ -170,11 +179,11 @@ class Inbox:
         """
         return self._read(self._next(client, box, timeout, while_pending))
 
-    def take_now(self, client: ClientHandle, box: Box) -> Optional[Event]:
-        """The next event of `box` that is there; never waits."""
+    def take_now(self, client: ClientHandle, box: Box, most: int) -> Optional[Event]:
+        """The next event of `box`, if it is there or among so many that the library has; never waits."""
         self.in_own_process()
         with self._changed:
-            self._sort(client, box)
+            self._sort(client, box, most)
             handle = box.take()
         return self._read(handle)
 
@@ -247,10 +256,25 @@ class Inbox:
 
     def _leave(self, client: ClientHandle, box: Box) -> None:
         with self._changed:
+            self._claim(box)
             self._some_left = box.left = True
             box.clear()
             self._boxes.discard(box)
         self.stop(client, box)
+
+    def readers(self) -> List[Any]:
+        """Those who read on loops."""
+        with self._changed:
+            return [each for each in (ref() for ref in self._readers) if each is not None]
+
+    def add_reader(self, reader: Any) -> None:
+        """One more who reads on a loop."""
+        with self._changed:
+            self._readers = [*map(weakref.ref, self.readers()), weakref.ref(reader)]
+            if self._bell is None and sys.platform != "win32":
+                # Where the system gives none, somebody may wait for a glance.
+                with contextlib.suppress(OSError):
+                    self._bell = Bell()
 
     def stop(self, client: ClientHandle, box: Box) -> None:
         """Ends the jobs of a box."""
@@ -311,6 +335,15 @@ class Inbox:
 
     # --- with the lock held ---
 
+    def _claim(self, box: Box) -> None:
+        """Claims the job that was started for a box last. When that was cut short it is done again."""
+        if box.starting is not None:
+            op = box.starting.value
+            if op:
+                self._claims[op] = box
+                box.ops.add(op)
+            box.starting = None
+
     def _sort(self, client: ClientHandle, box: Optional[Box], most: int = sys.maxsize) -> None:
         """Takes events out of the library until there is one in `box`, none is left, or it were so many."""
         while True:
@@ -341,10 +374,16 @@ class Inbox:
             self._claims.pop(op, None)
             box.ops.discard(op)
         if box is not reader:
-            self._changed.notify_all()
-            box.wake()
+            if not box.wake():
+                self._tell_all()
             if box is self.loose:
                 self._show()
+
+    def _tell_all(self) -> None:
+        """Something was put into a box: whoever waits looks into his."""
+        self._changed.notify_all()
+        if self._bell is not None and self._leader not in (NOBODY, threading.get_ident()):
+            self._bell.ring()
 
     def _loose_pending(self, client: ClientHandle) -> int:
         return int(self._library.imgtask_client_pending(client)) - len(self._claims) + len(self.loose.finals)
@@ -363,7 +402,11 @@ class Inbox:
         # Not select, which takes no descriptor above 1023.
         poll = select.poll()
         poll.register(self.queue_fd(client), select.POLLIN)
-        poll.poll(max(1, seconds * 1000))
+        bell = self._bell
+        if bell is not None:
+            poll.register(bell, select.POLLIN)
+        if any(fd != self._fd for fd, _ in poll.poll(max(1, seconds * 1000))) and bell is not None:
+            bell.quiet()
 
     def queue_fd(self, client: ClientHandle) -> int:
         """The queue's own descriptor: readable while events wait in the library, and once it is closed."""

@@ -30,12 +30,13 @@ class LoopBox(Box):
         # The inbox holds the box. It must not hold who awaits something on a loop that was closed.
         self._reader = weakref.ref(reader)
 
-    def wake(self) -> None:
+    def wake(self) -> bool:
         reader = self._reader()
         if reader is not None:
             # The loop was closed: nobody waits there any more.
             with contextlib.suppress(RuntimeError):
                 reader.loop.call_soon_threadsafe(reader.resume, self)
+        return True
 
 
 class LoopReader:
@@ -61,26 +62,17 @@ class LoopReader:
         self._is_watching = False
         self._will_glance = False
 
-    def open(self, client: ClientHandle) -> LoopBox:
-        """A box for jobs whose events are awaited here. End with `leave`."""
+    def open(self, client: ClientHandle) -> "Waiter":
+        """One who awaits the events of jobs here."""
         if not self._is_watching:
             self._watch(client)
         box = LoopBox(self)
+        # A signal may cut each step short: there is always somebody who leaves the box.
+        waiter = Waiter(self._inbox, client, self, box)
         self._inbox.box(box)
         self._waiting.add(box)
         self._client = client
-        return box
-
-    async def next(self, client: ClientHandle, box: LoopBox) -> Event:
-        """The next event in a box."""
-        interrupts = self._inbox.interrupts
-        while True:
-            event = self._inbox.take_now(client, box)
-            if event is not None:
-                return event
-            if self._inbox.interrupts != interrupts:
-                raise interrupted()
-            await self.changed(box)
+        return waiter
 
     async def changed(self, box: LoopBox) -> None:
         """Waits until something is put into a box. On the loop nothing can come in between a look into it and this."""
@@ -96,14 +88,9 @@ class LoopReader:
         if future is not None and not future.done():
             future.set_result(None)
 
-    def stop(self, client: ClientHandle, box: LoopBox) -> None:
-        """Ends the jobs of a box, which is told how they end."""
-        self._inbox.stop(client, box)
-
-    def leave(self, client: ClientHandle, box: LoopBox) -> None:
-        """Ends the jobs of a box; their last events are taken out of the library and forgotten. On any thread."""
+    def left(self, box: LoopBox) -> None:
+        """The one who had this box is gone. Told on any thread."""
         self._waiting.discard(box)
-        self._inbox.leave(client, box)
         if box.ops:
             self._ending.add(box)
         self._rest()
@@ -169,13 +156,58 @@ class LoopReader:
         self._close()
 
 
+class Waiter:
+    """One who awaits the events of jobs on a loop. He leaves, or is forgotten with the coroutine that holds him."""
+
+    def __init__(self, inbox: Inbox, client: ClientHandle, reader: LoopReader, box: LoopBox) -> None:
+        #: Where the events are.
+        self.box = box
+        self._inbox = inbox
+        self._client = client
+        self._reader = reader
+
+    def take(self) -> Optional[Event]:
+        """The next event, if one is there."""
+        return self._inbox.take_now(self._client, self.box, BATCH)
+
+    async def next(self) -> Event:
+        """The next event. Raises `Cancelled` when `interrupt` ended the waiting."""
+        interrupts = self._inbox.interrupts
+        while True:
+            event = self.take()
+            if event is not None:
+                return event
+            if self._inbox.interrupts != interrupts:
+                raise interrupted()
+            await self.changed()
+
+    async def changed(self) -> None:
+        """Waits until an event may be there."""
+        await self._reader.changed(self.box)
+
+    def stop(self) -> None:
+        """Ends his jobs; he is told how they end."""
+        self._inbox.stop(self._client, self.box)
+
+    def leave(self) -> None:
+        """Ends his jobs; their last events are taken out of the library and forgotten."""
+        if not self.box.left:
+            self._inbox.leave(self._client, self.box)
+        self._reader.left(self.box)
+
+    def __del__(self) -> None:
+        # A coroutine that ran on a loop which was closed did not get to its end.
+        if not self.box.left:
+            self.leave()
+
+
 def reader_of(inbox: Inbox) -> LoopReader:
     """The reader of the loop that runs here."""
     loop = asyncio.get_running_loop()
-    found: List[LoopReader] = [each for each in (ref() for ref in list(inbox.readers)) if each is not None]
+    found: List[LoopReader] = inbox.readers()
     for reader in found:
         if reader.loop is loop:
             return reader
     reader = LoopReader(inbox, loop)
-    inbox.readers = [*map(weakref.ref, found), weakref.ref(reader)]
+    inbox.add_reader(reader)
     return reader

@@ -1,17 +1,22 @@
-"""Pixels in numpy and PIL. They are no dependency, so that this runs by itself, where they are installed:
+"""Pixels in numpy and PIL, and bars of tqdm. They are no dependency, so that this runs by itself, where they are installed:
 
     python3 -m unittest tests.interop
 """
 
+import asyncio
+import contextlib
+import gc
 import io
 import os
 import pickle
 import subprocess
 import sys
+from typing import Callable, List
 
 import imgtask
 import numpy
 from PIL import Image
+from tqdm.auto import tqdm
 
 from .support import PACKAGE, ROOT, WithSandbox, library_file
 
@@ -90,3 +95,53 @@ class WithNumpyAndPil(WithSandbox):
         ours = numpy.asarray(picture.rgba(48)).astype(int)
         theirs = Image.open(io.BytesIO(picture.data)).convert("RGBA").resize((48, 32), Image.Resampling.LANCZOS)
         self.assertLessEqual(abs(ours - numpy.asarray(theirs).astype(int)).max(), 2)
+
+
+class WithTqdm(WithSandbox):
+    def shown(self, call: Callable[[], object]) -> str:
+        """What a call shows at the end."""
+        told = io.StringIO()
+        with contextlib.redirect_stderr(told):
+            call()
+        return told.getvalue()
+
+    def test_a_wait_shows_its_task_s_way(self) -> None:
+        client = self.sandbox.client()
+        task = client.submit(prompt="a cat [duration:60]")
+        seen: List[imgtask.Task] = []
+        told = self.shown(lambda: client.wait(task, 20, progress=True, on_progress=seen.append))
+        self.assertTrue(seen)
+        self.assertIn(f"{task.id}, {seen[0].state}", told)
+        self.assertRegex(told.splitlines()[-1].split("\r")[-1], f"{task.id}, succeeded: 100%")
+        # One that is done, too.
+        self.assertIn("succeeded: 100%", self.shown(lambda: client.wait(client.fetch(task), progress=True)))
+
+    def test_a_wait_that_is_awaited_shows_it_too(self) -> None:
+        client = self.sandbox.client()
+        task = client.submit(prompt="a cat [duration:40]")
+        told = self.shown(lambda: asyncio.run(client.aio.wait(task, 20, progress=True)))
+        self.assertIn(f"{task.id}, succeeded: 100%", told)
+        gc.collect()
+
+    def test_a_bar_stays_where_a_task_failed(self) -> None:
+        client = self.sandbox.client()
+        task = client.submit(prompt="a cat [fail]")
+
+        def wait() -> None:
+            with self.assertRaises(imgtask.TaskFailed):
+                client.wait(task, 20, progress=True)
+
+        told = self.shown(wait)
+        self.assertIn(f"{task.id}, failed:", told)
+        self.assertNotIn("100%", told)
+
+    def test_a_watch_is_an_iterator_like_any_other(self) -> None:
+        client = self.sandbox.client()
+        ids = self.sandbox.make(5)
+        self.assertIn("5/5", self.shown(lambda: list(tqdm(client.watch(ids), total=len(ids)))))
+
+        async def watched() -> int:
+            return len([done async for done in tqdm(client.aio.watch(ids), total=len(ids))])
+
+        self.assertIn("5/5", self.shown(lambda: asyncio.run(watched())))
+        gc.collect()

@@ -57,3 +57,84 @@ class Thousand(WithSandbox):
         exited = time.monotonic() - at
         print(f"\n{threads} threads; begun in {began} s; ended in {ended:.3f} s, the process in {exited:.3f} s")
         self.assertLess(ended, 0.3)
+
+
+# Ctrl-C at any moment of a loop, as asyncio takes it: from Python 3.11 on by itself, before as its documentation tells.
+STRUCK = """
+import asyncio, gc, random
+quick, never = sys.argv[1].split(), sys.argv[2].split()
+
+async def main(seconds):
+    if sys.version_info < (3, 11):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, asyncio.current_task().cancel)
+    signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0005, 0.06))
+    waits = [asyncio.ensure_future(client.aio.wait(ref, on_progress=lambda task: None)) for ref in quick + never]
+    async for done in client.aio.watch(quick, goal="bytes"):
+        pass
+    await asyncio.wait(waits, timeout=seconds)
+
+signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+struck = 0
+for turn in range(40):
+    try:
+        asyncio.run(main(0.2))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        struck += 1
+say("struck", struck)
+# What asyncio leaves is in rings.
+gc.collect()
+for event in client.events(0.5): say("event", event)
+say("pending", client.pending, len(client._inbox._claims), len(client._inbox._boxes))
+say("waited", asyncio.run(client.aio.wait(quick[0])).state)
+asyncio.run(client.aio.close())
+client = None
+gc.collect()
+say("left", imgtask.live_handles())
+"""
+
+
+class Struck(WithSandbox):
+    def test_ctrl_c_at_any_moment_leaves_no_job_and_no_handle(self) -> None:
+        ids = [" ".join(self.sandbox.make(30)), " ".join(self.sandbox.make(20, "a cat [never]"))]
+        child = Child(STRUCK, self.sandbox.environment(), *ids)
+        self.addCleanup(child.close)
+        self.assertEqual(child.hear(60), ["struck", "40"])
+        self.assertEqual(child.hear(), ["pending", "0", "0", "1"])
+        self.assertEqual(child.hear(), ["waited", "succeeded"])
+        self.assertEqual(child.hear(), ["left", "0"])
+        self.assertEqual(child.end(), 0)
+
+
+class Fork(WithSandbox):
+    def test_a_child_is_told_and_its_parent_goes_on(self) -> None:
+        child = Child(
+            """
+import asyncio
+
+async def main():
+    ref = (await client.aio.submit(prompt="a cat [duration:60]")).id
+    waiting = asyncio.ensure_future(client.aio.wait(ref))
+    await asyncio.sleep(0.1)
+    pid = os.fork()
+    if pid:
+        say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        say((await waiting).state)
+        return
+    # The loop went on in the parent: a child needs one of its own, and a client of its own.
+    refused = 0
+    for call in (client.aio.wait(ref), client.aio.fetch(ref), client.aio.watch([ref]).__anext__(), client.aio.cancel(ref)):
+        try:
+            asyncio.run(call)
+        except imgtask.WrongProcess:
+            refused += 1
+    fresh = asyncio.run(imgtask.Client("dimilinks").aio.fetch(ref))
+    os._exit(refused if fresh.id == ref else 99)
+
+asyncio.run(main())
+""",
+            self.sandbox.environment(),
+        )
+        self.addCleanup(child.close)
+        self.assertEqual(child.hear(), ["4"])
+        self.assertEqual(child.hear(), ["succeeded"])
+        self.assertEqual(child.end(), 0)
