@@ -688,7 +688,7 @@ public:
      * exceptions are off it aborts.
      */
     template <class OnFailure = detail::on_failure>
-    [[nodiscard]] T &value() &
+    T &value() &
     {
         if (!has_value())
             OnFailure::fail(std::move(error_));
@@ -941,7 +941,7 @@ class task_ref {
 public:
     task_ref(const task &seen) : text_(seen.poll_ref()) {}
     task_ref(std::string_view id) : text_(id) {}
-    task_ref(const std::string &id) : text_(id) {}
+    task_ref(std::string id) noexcept : text_(std::move(id)) {}
     task_ref(const char *id) : text_(id) {}
 
     [[nodiscard]] const char *c_str() const noexcept { return detail::c_str(text_); }
