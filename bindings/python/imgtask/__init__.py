@@ -154,12 +154,15 @@ _show_as_ours()
 del _show_as_ours
 
 
-def __getattr__(name: str) -> Any:
-    """Imports what needs asyncio when it is asked for: asyncio takes longer to import than all of this package."""
-    if name == "Aio":
-        from ._aio import Aio
+# A type checker would take any name for a good one.
+if not TYPE_CHECKING:
 
-        Aio.__module__ = __name__
-        globals()[name] = Aio
-        return Aio
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        """Imports what needs asyncio when it is asked for: asyncio takes longer to import than all of this package."""
+        if name == "Aio":
+            from ._aio import Aio
+
+            Aio.__module__ = __name__
+            globals()[name] = Aio
+            return Aio
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

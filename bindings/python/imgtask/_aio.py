@@ -79,6 +79,9 @@ class Aio:
         >>> async def both(ids):
         ...     async with Client("dimilinks").aio as client:
         ...         return await asyncio.gather(*map(client.wait, ids))
+        >>> import asyncio
+        >>> [str(task.state) for task in asyncio.run(both(ids))]
+        ['succeeded']
         """
         if progress:
             with task_bar() as show:
@@ -147,6 +150,9 @@ class Aio:
         ...     async with Client("dimilinks").aio as client:
         ...         async for done in client.watch(ids, download_to="images"):
         ...             print(done.ref, done.error or done.path)
+        >>> import asyncio
+        >>> asyncio.run(images(ids))
+        img_... images/img_...png
         """
         wanted = watch_job(
             refs,

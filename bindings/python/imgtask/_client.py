@@ -161,6 +161,10 @@ class Client(Jobs):
         The request is a dict or JSON text, with `members` added: `client.submit(prompt="a cat", size="1024x1024")`.
 
         Never sent twice by itself: when the answer is lost, `SubmitUnknown` is raised, with what is known.
+
+        >>> task = client.submit(prompt="a lighthouse at dusk", size="1024x1024")
+        >>> task.id, task.is_final
+        ('img_...', False)
         """
         body = request_text(request, members)
         return self._task(lambda library, client, out, error: library.imgtask_client_submit(client, body, out, error))
@@ -172,6 +176,9 @@ class Client(Jobs):
         it takes this time: at most `request_timeout`.
 
         Raises `NotFound` for a task the service does not know.
+
+        >>> client.fetch(client.submit(prompt="a lighthouse at dusk [never]")).state in ("queued", "running")
+        True
         """
         encoded = ref_text(ref)
         # A thread for the signals costs as much as four looks at a service that is near, and nothing beside a look at
@@ -250,6 +257,10 @@ class Client(Jobs):
         """Asks the provider to cancel a task; gives what it says of the task then.
 
         Raises `Unsupported` where the provider has no such call (see `Provider.can_cancel`).
+
+        >>> client.cancel("img_0000")
+        Traceback (most recent call last):
+        imgtask.Unsupported: DimiLinks has no call that cancels a task
         """
         encoded = ref_text(ref)
         return self._task(
@@ -266,6 +277,9 @@ class Client(Jobs):
         >>> task = client.wait(client.submit(prompt="two lighthouses", n=2))
         >>> [client.download(image).media_type for image in task.images]
         ['image/png', 'image/png']
+
+        >>> client.download(client.wait(client.submit(prompt="a lighthouse at dusk")))
+        Picture(media_type='image/png', ...)
         """
         source, place = image_of(task, index)
         return read_picture(
@@ -283,6 +297,14 @@ class Client(Jobs):
         """One image into a file, see `download`: whole and checked under its name, or absent.
 
         With `replace` false an existing file is a `FileError`, and stays as it is.
+
+        >>> task = client.wait(client.submit(prompt="a lighthouse", size="64x48"))
+        >>> saved = client.download_file(task, "small.png")
+        >>> saved.path, saved.width, saved.height, saved.size == saved.path.stat().st_size
+        (PosixPath('small.png'), 64, 48, True)
+        >>> client.download_file(task, "small.png", replace=False)
+        Traceback (most recent call last):
+        imgtask.FileError: ...
         """
         source, place = image_of(task, index)
         name = path_text("path", path)
@@ -327,7 +349,11 @@ class Client(Jobs):
     # --- the client itself ---
 
     def set_key(self, api_key: str) -> None:
-        """Uses another key from the next request on: for short-lived tokens."""
+        """Uses another key from the next request on: for short-lived tokens.
+
+        >>> import os
+        >>> client.set_key(os.environ["DIMILINKS_API_KEY"])
+        """
         client, error = self._client(), ErrorHandle()
         status = self._library.imgtask_client_set_key(client, text("api_key", api_key), error)
         if status:
@@ -335,12 +361,26 @@ class Client(Jobs):
 
     def interrupt(self) -> None:
         """Ends every call in flight, on whatever thread, with `Cancelled`, and the loops that wait for events; the client
-        stays usable, and jobs go on (but those of a `watch` whose loop ended so)."""
+        stays usable, and jobs go on (but those of a `watch` whose loop ended so).
+
+        >>> import threading
+        >>> timer = threading.Timer(0.2, client.interrupt)
+        >>> timer.start()
+        >>> client.wait(client.submit(prompt="a lighthouse [never]"))
+        Traceback (most recent call last):
+        imgtask.Cancelled: ...
+        """
         self._check(self._library.imgtask_client_interrupt(self._client()))
         self._inbox.interrupt()
 
     def stats(self) -> Stats:
-        """What this client has done so far."""
+        """What this client has done so far.
+
+        >>> before = client.stats()
+        >>> task = client.wait(client.submit(prompt="a lighthouse at dusk"))
+        >>> client.stats().looks > before.looks
+        True
+        """
         info = _abi.imgtask_stats()
         info.struct_size = ctypes.sizeof(info)
         self._check(self._library.imgtask_client_get_stats(self._client(), info))
@@ -352,6 +392,13 @@ class Client(Jobs):
         the journal holds stays in it.
 
         Gives whether all had ended. May be called again; leaving a `with` block calls it.
+
+        >>> short = Client("dimilinks")
+        >>> short.close(), short.closed
+        (True, True)
+        >>> short.fetch("img_0000")
+        Traceback (most recent call last):
+        imgtask.Closed: the client is closed
         """
         limit = wait_milliseconds(timeout)
         client = self._end()

@@ -11,7 +11,14 @@ from ._task import Failure, State, Task
 
 
 class Error(Exception):
-    """A call that did not do what it was asked. Its text is one line for people and holds no secret."""
+    """A call that did not do what it was asked. Its text is one line for people and holds no secret.
+
+    >>> try:
+    ...     client.fetch("img_0000")
+    ... except Error as error:
+    ...     print(error.status.name, error.http_status, error.retry_after, error.task_id)
+    NOT_FOUND 404 None img_0000
+    """
 
     #: What kind of error this is.
     status: Status
@@ -94,7 +101,14 @@ class FlowError(Error):
 
 
 class Timeout(FlowError, TimeoutError):
-    """The time given was over. `task` holds what was seen last: wait for it again, it is still with the service."""
+    """The time given was over. `task` holds what was seen last: wait for it again, it is still with the service.
+
+    >>> try:
+    ...     client.wait(client.submit(prompt="a cat [never]"), timeout=0.3)
+    ... except Timeout as late:
+    ...     print(late.task.is_final, late.retryable)
+    False True
+    """
 
 
 class Starved(Timeout):
@@ -217,6 +231,12 @@ class TaskFailed(Error):
     """The task ended without success: `task.state` says how and `task.failure` why.
 
     `status` is `Status.OK`: the look was fine, it is the task that failed.
+
+    >>> try:
+    ...     client.wait(client.submit(prompt="a cat [fail:content_moderation]"))
+    ... except TaskFailed as failed:
+    ...     print(failed.state, failed.failure.code, failed.failure.action)
+    failed content_moderation change_request
     """
 
     # Never `None` here, which who catches it need not check.

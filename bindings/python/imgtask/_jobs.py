@@ -93,6 +93,10 @@ class Jobs(Calls):
         The job still gets its final event: `Cancelled`, or what it came to meanwhile.
 
         Raises `UnknownOperation` for a number that was never given, or whose final event was read.
+
+        >>> client.stop(client.start(prompt="a lighthouse [never]"))
+        >>> [type(event.error).__name__ for event in client.events()]
+        ['Cancelled']
         """
         client = self._client()
         self._inbox.in_own_process()
@@ -112,6 +116,11 @@ class Jobs(Calls):
         caller's part. Events of jobs that `watch` has started are for it alone.
 
         Raises `Closed` when the client was closed, and `Cancelled` when `interrupt` ended the waiting.
+
+        >>> op = client.start(prompt="a lighthouse at dusk")
+        >>> event = client.next_event(timeout=20)
+        >>> event.op == op, event.is_final, client.next_event()
+        (True, True, None)
         """
         client, box = self._client(), self._inbox.loose
         return self._inbox.take(client, box, wait_seconds(timeout))
@@ -125,12 +134,22 @@ class Jobs(Calls):
         before a `break`.
 
         Jobs may be started and stopped along the way.
+
+        >>> for word in ("a lighthouse", "a cat"):
+        ...     op = client.start(prompt=word, label=word, goal="bytes")
+        >>> sorted((event.label, event.picture.media_type) for event in client.events())
+        [('a cat', 'image/png'), ('a lighthouse', 'image/png')]
         """
         return self._events(self._client(), wait_seconds(timeout))
 
     @property
     def pending(self) -> int:
-        """Jobs whose final event was not read yet."""
+        """Jobs whose final event was not read yet.
+
+        >>> op = client.start(prompt="a lighthouse at dusk")
+        >>> client.pending, [event.op == op for event in client.events()], client.pending
+        (1, [True], 0)
+        """
         return self._inbox.pending(self._client())
 
     def fileno(self) -> int:
@@ -143,6 +162,14 @@ class Jobs(Calls):
             loop.add_reader(client.fileno(), on_events)
 
         Raises `Unsupported` on Windows.
+
+        >>> import selectors
+        >>> loop = selectors.DefaultSelector()
+        >>> key = loop.register(client.fileno(), selectors.EVENT_READ)
+        >>> op = client.start(prompt="a lighthouse at dusk")
+        >>> len(loop.select(20)), client.next_event().is_final
+        (1, True)
+        >>> key = loop.unregister(client.fileno())
         """
         return self._inbox.fileno(self._client())
 
@@ -208,6 +235,16 @@ class Jobs(Calls):
         submit whose answer was never seen ends in `SubmitUnknown`. `progress` asks for events on the way for all.
 
         Raises `JournalError` without a `journal_path`, or when the journal cannot be read.
+
+        >>> with Client("dimilinks", journal_path="tasks.journal") as client:     # killed behind the submit
+        ...     op = client.start(prompt="a lighthouse at dusk", label="lighthouse")
+        ...     while not client.stats().looks: pass
+        >>> with Client("dimilinks", journal_path="tasks.journal") as client:     # its next start
+        ...     client.resume()
+        ...     print(*[f"{event.kind}: {event.label}" for event in client.events()], sep="\\n")
+        1
+        resumed: lighthouse
+        final: lighthouse
         """
         client, error, count = self._client(), ErrorHandle(), c_size_t()
         self._inbox.in_own_process()
@@ -221,6 +258,13 @@ class Jobs(Calls):
         """Drops a task from the journal: it does not come back after a restart. A job at work on it goes on.
 
         Raises `NotFound` when the journal holds no such task.
+
+        >>> with Client("dimilinks", journal_path="known.journal") as client:
+        ...     op = client.start(prompt="a lighthouse at dusk [never]", progress=True)
+        ...     client.forget(client.next_event(timeout=20).task)
+        >>> with Client("dimilinks", journal_path="known.journal") as client:     # its next start
+        ...     client.resume()
+        0
         """
         client, error = self._client(), ErrorHandle()
         self._inbox.in_own_process()

@@ -156,7 +156,7 @@ def old_system(told: str) -> str:
     return f"it needs glibc {needed[1]} or newer, and this system has an older one; build it here (make lib)"
 
 
-def find(path: Optional[PathLike] = None, *, package: Path = Path(__file__).parent) -> Library:
+def find(path: Optional[PathLike] = None, *, package: Optional[Path] = None) -> Library:
     """Looks for the library: `path`, then the variable, then beside the package, then the system.
 
     A place that was named (path or variable) is the only one tried.
@@ -176,7 +176,9 @@ def find(path: Optional[PathLike] = None, *, package: Path = Path(__file__).pare
             ) from None
 
     tried: List[str] = [f"{VARIABLE}: not set"]
-    for folder in (package, package / "lib"):
+    # Where the package is installed to be edited it has two folders: that of the sources, and that of what was built.
+    packages = [package] if package is not None else [Path(each) for each in sys.modules[__name__.rpartition(".")[0]].__path__]
+    for folder in [place for each in packages for place in (each, each / "lib")]:
         for name in file_names():
             file = folder / name
             try:
@@ -227,6 +229,12 @@ def load(path: Optional[PathLike] = None) -> Library:
     a `LibraryNotFound` that says so.
 
     Raises `LibraryNotFound` when it is missing, cannot be loaded or does not fit this package.
+
+    >>> load().version == library_version()
+    True
+    >>> load("/nowhere/libimgtask.so")
+    Traceback (most recent call last):
+    imgtask.LibraryNotFound: ...
     """
     with _loading:
         if loaded.library is None:

@@ -81,6 +81,9 @@ class Picture:
 
         A file or link of that name is replaced; what a link names stays. Raises an `OSError` that names `path` when it cannot
         be written, and for a folder, a device or a pipe.
+
+        >>> client.download(client.wait(client.submit(prompt="a lighthouse at dusk"))).save("dusk.png")
+        PosixPath('dusk.png')
         """
         target = Path(path)
         part = target.with_name(f".imgtask-{secrets.token_hex(8)}.part")
@@ -192,7 +195,11 @@ Picture.data = Data()  # type: ignore[assignment]
 
 @dataclass(frozen=True)
 class SavedPicture:
-    """One image in a file, as `Client.download_file` leaves it."""
+    """One image in a file, as `Client.download_file` leaves it.
+
+    >>> client.download_file(client.wait(client.submit(prompt="a lighthouse", size="64x48")), "small.png")
+    SavedPicture(path=PosixPath('small.png'), size=..., media_type='image/png', ..., width=64, height=48, sha256='...')
+    """
 
     #: The file.
     path: Path

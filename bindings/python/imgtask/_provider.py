@@ -11,7 +11,12 @@ from ._library import load
 
 @dataclass(frozen=True)
 class Provider:
-    """A built-in provider."""
+    """A built-in provider.
+
+    >>> first = providers()[0]
+    >>> first.name, first.title, first.key_variable, first.documented
+    ('dimilinks', 'DimiLinks', 'DIMILINKS_API_KEY', True)
+    """
 
     #: What to pass as `Client(provider)`.
     name: str
@@ -59,7 +64,11 @@ def providers() -> Tuple[Provider, ...]:
 
 
 def library_version() -> str:
-    """The version of the native library: `"0.1.0"`."""
+    """The version of the native library: `"0.1.0"`.
+
+    >>> library_version() >= __version__
+    True
+    """
     return load().version
 
 

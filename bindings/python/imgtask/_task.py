@@ -184,7 +184,11 @@ class Task:
 
     @property
     def raw(self) -> Any:
-        """The body parsed: what the service's documentation shows; `{}` for a task that no look has seen."""
+        """The body parsed: what the service's documentation shows; `{}` for a task that no look has seen.
+
+        >>> client.wait(client.submit(prompt="a lighthouse at dusk")).raw["status"]
+        'succeeded'
+        """
         kept = self.__dict__.get("_raw")
         if kept is None:
             kept = json.loads(self.json or "{}")
@@ -192,7 +196,13 @@ class Task:
         return kept
 
     def to_dict(self) -> Dict[str, Any]:
-        """Everything but the body as plain data, ready for `json.dumps`. Holds the images' signed addresses."""
+        """Everything but the body as plain data, ready for `json.dumps`. Holds the images' signed addresses.
+
+        >>> import json
+        >>> known = client.wait(client.submit(prompt="a lighthouse", size="64x48")).to_dict()
+        >>> json.loads(json.dumps(known)) == known, known["state"], len(known["images"])
+        (True, 'succeeded', 1)
+        """
         return {name: plain(getattr(self, name)) for name in PUBLIC}
 
     def __repr__(self) -> str:

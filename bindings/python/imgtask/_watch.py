@@ -27,7 +27,13 @@ IN_FLIGHT = 10_000
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one of the refs that were given to `Client.watch`."""
+    """What became of one of the refs that were given to `Client.watch`.
+
+    >>> for done in client.watch([{"prompt": "a cat"}, {"prompt": "a dog [fail]"}], goal="bytes"):
+    ...     print(done.ref["prompt"], done.task.state, done.picture is not None, type(done.error).__name__)    # as they end
+    a ...
+    a ...
+    """
 
     #: The ref as it was given.
     ref: Any

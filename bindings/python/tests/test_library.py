@@ -97,6 +97,15 @@ class Finding(Folder):
         self.variable(None)
         self.assertEqual(find(package=package).origin, str(package / "lib" / "libimgtask.so"))
 
+    def test_every_folder_of_the_package_is_looked_into(self) -> None:
+        # `pip install --editable` leaves the sources where they are, and puts what was built into a second one.
+        self.copy_of_the_package()
+        second = self.folder / "second"
+        second.mkdir()
+        shutil.copy(library_file(), second / "libimgtask.so")
+        done = self.run_python(f"import imgtask; imgtask.__path__.append({str(second)!r}); print(imgtask.load().origin)")
+        self.assertEqual(done.stdout.strip(), str(second / "libimgtask.so"), done.stderr)
+
     def test_the_system_is_asked_by_the_versioned_name(self) -> None:
         self.copy_of_the_package()
         system = self.folder / "system"

@@ -3,8 +3,9 @@
 A line that must be refused carries an ignore, which both report once it is not needed any more.
 """
 
+import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
 
 import imgtask
 
@@ -60,11 +61,26 @@ def jobs(client: imgtask.Client) -> None:
     for event in client.events(0.5):
         assert_type(event.kind, imgtask.EventKind)
         assert_type(event.goal, Optional[imgtask.Goal])
-        assert_type(event.status, Union[imgtask.Status, int])
+        assert_type(event.status, imgtask.Status)
         assert_type(event.saved, Optional[imgtask.SavedPicture])
     assert_type(client.next_event(), Optional[imgtask.Event])
     assert_type(client.pending, int)
     assert_type(client.fileno(), int)
+
+
+async def awaited(client: imgtask.Client, folder: Path) -> None:
+    async with client.aio as aio:
+        assert_type(aio, imgtask.Aio)
+        task = await aio.submit(prompt="a lighthouse")
+        assert_type(task, imgtask.Task)
+        assert_type(await aio.wait(task, 60, on_progress=print), imgtask.Task)
+        assert_type(await aio.fetch("img_1"), imgtask.Task)
+        assert_type(await aio.download(task.images[0]), imgtask.Picture)
+        assert_type(await aio.download_file(task, folder / "a.png"), imgtask.SavedPicture)
+        async for done in aio.watch(["img_1"], goal="bytes"):
+            assert_type(done.picture, Optional[imgtask.Picture])
+        first, second = await asyncio.gather(aio.wait("img_1"), aio.wait("img_2"))
+        assert_type((first, second), Tuple[imgtask.Task, imgtask.Task])
 
 
 def going_wrong(client: imgtask.Client) -> None:
@@ -99,6 +115,7 @@ def what_is_refused(client: imgtask.Client, task: imgtask.Task) -> None:
     client.download("img_1")  # type: ignore[arg-type]
     client.watch("img_1", download=True)  # type: ignore[call-arg]
     client.wait(task, on_progress=lambda: None)  # type: ignore[arg-type, misc]
+    client.aio.wait(task).state  # type: ignore[attr-defined]
     imgtask.Client(poll_intervall=1)  # type: ignore[call-arg]
     task.state = imgtask.State.FAILED  # type: ignore[misc]
     task.failure.message  # type: ignore[union-attr]
