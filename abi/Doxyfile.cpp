@@ -6,7 +6,5 @@ HTML_OUTPUT            = cpp
 OPTIMIZE_OUTPUT_FOR_C  = NO
 EXCLUDE_SYMBOLS        = imgtask::detail imgtask::detail::*
 HIDE_FRIEND_COMPOUNDS  = YES
-# What a standard container has, too, says itself.
-WARN_IF_UNDOCUMENTED   = NO
 WARN_NO_PARAMDOC       = NO
 WARN_IF_INCOMPLETE_DOC = NO

@@ -174,16 +174,19 @@ enum class flag : std::uint32_t {
     premultiply = IMGTASK_FLAG_PREMULTIPLY,
 };
 
+/** Both of them. */
 constexpr flag operator|(flag a, flag b) noexcept
 {
     return static_cast<flag>(static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b));
 }
 
+/** What both have. */
 constexpr flag operator&(flag a, flag b) noexcept
 {
     return static_cast<flag>(static_cast<std::uint32_t>(a) & static_cast<std::uint32_t>(b));
 }
 
+/** Adds flags. */
 constexpr flag &operator|=(flag &a, flag b) noexcept { return a = a | b; }
 
 /** For a wait: the time that the options or the provider say. */
@@ -205,13 +208,20 @@ using unix_milliseconds = std::chrono::time_point<std::chrono::system_clock, std
 class bytes_view {
 public:
     constexpr bytes_view() noexcept = default;
+    /** Bytes from `data` on, `size` of them; not copied. */
     constexpr bytes_view(const std::uint8_t *data, std::size_t size) noexcept : data_(data), size_(size) {}
 
+    /** The first byte; NULL where there is none. */
     [[nodiscard]] constexpr const std::uint8_t *data() const noexcept { return data_; }
+    /** How many bytes. */
     [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
+    /** Whether there are none. */
     [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }
+    /** For loops over the bytes. */
     [[nodiscard]] constexpr const std::uint8_t *begin() const noexcept { return data_; }
+    /** Behind the last byte. */
     [[nodiscard]] constexpr const std::uint8_t *end() const noexcept { return data_ + size_; }
+    /** The byte at a place below size(). */
     [[nodiscard]] constexpr const std::uint8_t &operator[](std::size_t index) const noexcept { return data_[index]; }
 
 private:
@@ -621,6 +631,7 @@ private:
 /** What result::value throws: the error as an exception. what() is its message. Copies share the error. */
 class exception : public std::runtime_error {
 public:
+    /** An exception of this error. */
     explicit exception(imgtask::error why)
         : std::runtime_error(std::string(why.message())), error_(std::make_shared<imgtask::error>(std::move(why)))
     {
@@ -674,13 +685,19 @@ using on_failure = aborts;
 template <class T>
 class [[nodiscard]] result {
 public:
+    /** T. */
     using value_type = T;
+    /** imgtask::error. */
     using error_type = imgtask::error;
 
+    /** A value. */
     result(T made) noexcept(std::is_nothrow_move_constructible_v<T>) : value_(std::move(made)) {}
+    /** An error. */
     result(imgtask::error why) noexcept : error_(std::move(why)) {}
 
+    /** Whether there is a value. */
     [[nodiscard]] bool has_value() const noexcept { return value_.has_value(); }
+    /** Whether there is a value. */
     explicit operator bool() const noexcept { return has_value(); }
 
     /**
@@ -688,7 +705,7 @@ public:
      * exceptions are off it aborts.
      */
     template <class OnFailure = detail::on_failure>
-    [[nodiscard]] T &value() &
+    T &value() &
     {
         if (!has_value())
             OnFailure::fail(std::move(error_));
@@ -749,7 +766,9 @@ private:
 template <>
 class [[nodiscard]] result<void> {
 public:
+    /** void. */
     using value_type = void;
+    /** imgtask::error. */
     using error_type = imgtask::error;
 
     /** All is well. */
@@ -757,7 +776,9 @@ public:
     /** Well when the error is none. */
     result(imgtask::error why) noexcept : error_(std::move(why)) {}
 
+    /** Whether the call was done. */
     [[nodiscard]] bool has_value() const noexcept { return !error_; }
+    /** Whether the call was done. */
     explicit operator bool() const noexcept { return has_value(); }
 
     /** Throws imgtask::exception after a failure, into which it moves the error; where exceptions are off it aborts. */
@@ -939,11 +960,16 @@ struct options {
 /** Which task a call is about: a task that was seen, its id, or the poll address that the service gave. */
 class task_ref {
 public:
+    /** The task's poll_ref(). */
     task_ref(const task &seen) : text_(seen.poll_ref()) {}
+    /** An id, or a poll address that the service gave. */
     task_ref(std::string_view id) : text_(id) {}
-    task_ref(const std::string &id) : text_(id) {}
+    /** An id, or a poll address that the service gave. */
+    task_ref(std::string id) noexcept : text_(std::move(id)) {}
+    /** An id, or a poll address that the service gave. */
     task_ref(const char *id) : text_(id) {}
 
+    /** As the C interface takes it. */
     [[nodiscard]] const char *c_str() const noexcept { return detail::c_str(text_); }
 
 private:
@@ -1072,22 +1098,30 @@ private:
 /** The events that wait, taken one by one as a loop asks for them: see client::events. */
 class event_range {
 public:
+    /** What client.events() gives. */
     event_range(imgtask_client *client, std::size_t at_most) noexcept : client_(client), left_(at_most) {}
     event_range(const event_range &) = delete;
     event_range &operator=(const event_range &) = delete;
 
     struct sentinel {};
+    /** Takes an event whenever it is moved on. */
     class iterator {
     public:
+        /** Takes the first event. */
         explicit iterator(event_range &range) noexcept : range_(&range) {}
+        /** The event; good until the iterator is moved on. */
         event &operator*() const noexcept { return range_->current_; }
+        /** A member of the event. */
         event *operator->() const noexcept { return &range_->current_; }
+        /** Takes the next event. */
         iterator &operator++() noexcept
         {
             range_->take();
             return *this;
         }
+        /** Whether there is an event. */
         bool operator!=(sentinel) const noexcept { return range_->current_.op != 0; }
+        /** Whether there is none. */
         bool operator==(sentinel) const noexcept { return range_->current_.op == 0; }
 
     private:
@@ -1100,6 +1134,7 @@ public:
         take();
         return iterator(*this);
     }
+    /** Where the loop ends: when no event is left, or as many were given as were asked for. */
     sentinel end() const noexcept { return {}; }
 
     /** Why the loop ended: ok when it had as many as it wanted; no_event, closed. */

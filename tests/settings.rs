@@ -302,6 +302,10 @@ fn verbose_tells_who_is_asked_what_with_times_and_no_secret() {
     let two = two.says("debug look: task img_").says("HTTP 200 from http://127.0.0.1:");
     assert!(two.err.lines().count() > 5, "{}", two.err);
     sandbox.run(&["fetch", "img_1", "-v", "-q"]).ends_with(2).says("cannot be used with");
+    let mut command = sandbox.command(&["fetch", "img_1", "-vv"]);
+    command.env("IMGTASK_PROXY", "http://user:canary-1@127.0.0.1:1");
+    let run = finish(command).ends_with(7).says("proxy http://127.0.0.1:1 (IMGTASK_PROXY)");
+    assert!(!run.err.contains("canary") && !run.err.contains("user"), "{}", run.err);
     let mut command = sandbox.command(&["fetch", "img_1"]);
     command.env("IMGTASK_VERBOSE", "2");
     finish(command).ends_with(5).says("debug ");

@@ -4,7 +4,7 @@ mod command;
 
 use std::fs;
 
-use command::terminal::{Terminal, is_coloured};
+use command::terminal::{Terminal, is_coloured, screen};
 use command::*;
 
 /// The text without the sequences that steer a terminal.
@@ -66,17 +66,30 @@ fn quiet_shows_the_result_alone() {
 }
 
 #[test]
-fn a_small_window_is_not_scrolled_by_progress() {
+fn progress_leaves_nothing_behind_in_a_small_window() {
     let sandbox = Sandbox::start(&[]);
     let id = sandbox.task("a fox [hold:running]");
-    for arguments in [&["wait"][..], &["watch"]] {
-        let command = sandbox.command(&[arguments, &[&id, "--interval", "50ms", "--timeout", "1s"]].concat());
-        let (code, shown) = Terminal::start(&command, 10, 20).end();
-        assert_eq!(code, 4, "{shown}");
-        // Only what is said at the end makes lines; what is drawn over and over is cut to the window.
-        let lines = shown.matches("\r\n").count();
-        assert!(lines <= 4, "{arguments:?}: {lines} lines: {shown:?}");
-    }
+    let (sandbox, id) = (&sandbox, id.as_str());
+    // Side by side: each takes the second that it waits.
+    std::thread::scope(|scope| {
+        for (name, told) in [("wait", "the task goes on"), ("watch", "1 task in")] {
+            for (rows, columns) in [(10, 20), (3, 20), (30, 100)] {
+                scope.spawn(move || {
+                    let command = sandbox.command(&[name, id, "--interval", "50ms", "--timeout", "1s"]);
+                    let (code, shown) = Terminal::start(&command, rows, columns).end();
+                    assert_eq!(code, 4, "{shown}");
+                    let left = screen(&shown, rows.into(), columns.into());
+                    let text = left.concat();
+                    for drawn in ["OPEN", "LOOKS", "TIME", "⠋", "⠙", "⠹", "⠸"] {
+                        assert!(!text.contains(drawn), "{name} at {columns}: {drawn} is left in {left:#?}");
+                    }
+                    assert!(!shown.contains("0/100"), "a bar of nobody's: {shown:?}");
+                    assert!(shown.contains('⠙') || shown.contains("OPEN"), "nothing was drawn: {shown:?}");
+                    assert!(text.replace(' ', "").contains(&told.replace(' ', "")), "{name}: {left:#?}");
+                });
+            }
+        }
+    });
 }
 
 #[test]

@@ -126,3 +126,51 @@ pub(crate) fn is_coloured(text: &str) -> bool {
         .skip(1)
         .any(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m'))
 }
+
+/// What stands in the window in the end, what has scrolled out of it included: lines as they were wrapped at its width.
+pub(crate) fn screen(text: &str, rows: usize, columns: usize) -> Vec<String> {
+    let mut lines: Vec<Vec<char>> = vec![Vec::new()];
+    let (mut row, mut column) = (0_usize, 0_usize);
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            '\r' => column = 0,
+            '\n' => row += 1,
+            '\x1b' => {
+                characters.next_if_eq(&'[');
+                let mut arguments = String::new();
+                while let Some(c) = characters.next_if(|c| !c.is_ascii_alphabetic()) {
+                    arguments.push(c);
+                }
+                let count = arguments.parse().unwrap_or(1);
+                match characters.next() {
+                    // Never up into what has scrolled out.
+                    Some('A') => row = row.saturating_sub(count).max(lines.len().saturating_sub(rows)),
+                    Some('B') => row = (row + count).min(lines.len().max(rows) - 1),
+                    Some('K') if arguments == "2" => lines[row].clear(),
+                    Some('K') => lines[row].truncate(column),
+                    Some('J') => {
+                        lines[row].truncate(column);
+                        lines.truncate(row + 1);
+                    }
+                    // Colours, and whether the cursor is seen.
+                    Some('m' | 'h' | 'l') => {}
+                    other => panic!("nobody knows what {other:?} does"),
+                }
+            }
+            c => {
+                // The last column is left when the next letter comes.
+                if column == columns {
+                    (row, column) = (row + 1, 0);
+                }
+                lines.resize(lines.len().max(row + 1), Vec::new());
+                let line = &mut lines[row];
+                line.resize(line.len().max(column + 1), ' ');
+                line[column] = c;
+                column += 1;
+            }
+        }
+        lines.resize(lines.len().max(row + 1), Vec::new());
+    }
+    lines.into_iter().map(|line| line.into_iter().collect::<String>().trim_end().to_string()).collect()
+}

@@ -48,7 +48,7 @@ def all_pages() -> List[str]:
     )
     names = tracked.stdout.split() if tracked.returncode == 0 else []
     # A tarball has no index.
-    names = names or [str(file.relative_to(ROOT)) for file in ROOT.rglob("*.md") if "target" not in file.parts]
+    names = names or [str(file.relative_to(ROOT)) for file in ROOT.rglob("*.md") if not {"target", "build"} & set(file.parts)]
     return sorted(name for name in names if not name.startswith(("tests/docs/broken/", "fuzz/corpus/")))
 
 

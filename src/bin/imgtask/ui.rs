@@ -17,6 +17,8 @@ use crate::shell::clean;
 
 /// Without a terminal: a line when the state changes, and each so many per cent.
 const LINE_EVERY_PERCENT: i32 = 25;
+/// Columns that a bar takes beside the name of its task: a spinner, a gauge, a state and a time.
+const BESIDE_NAME: usize = 55;
 /// A service's own status word is shown so far, characters.
 const LONGEST_WORD: usize = 32;
 
@@ -88,6 +90,12 @@ impl Color {
             Color::Never => false,
         })
     }
+}
+
+/// Rows and columns of the terminal that progress is drawn on.
+pub(crate) fn window() -> Option<(usize, usize)> {
+    let (rows, columns) = console::Term::stderr().size_checked()?;
+    Some((rows.into(), columns.into()))
 }
 
 /// A terminal that says that it cannot.
@@ -229,24 +237,41 @@ impl Ui {
     pub(crate) fn track(&self, name: &str, width: usize) -> Track<'_> {
         let name = format!("{:width$}", clean(name));
         let bar = self.live.then(|| {
-            let bar = self.bars.add(ProgressBar::new(100));
-            bar.set_style(self.style(false));
+            // Hidden until it is as it is to be seen.
+            let bar = ProgressBar::with_draw_target(Some(100), ProgressDrawTarget::hidden());
             bar.set_prefix(name.clone());
-            bar.set_message("waiting");
+            self.draw(&bar, &name, "waiting", -1);
+            let bar = self.bars.add(bar);
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
         Track { ui: self, name, bar, last: Mutex::new(None) }
     }
 
-    fn style(&self, percent: bool) -> ProgressStyle {
+    /// How far a task is, in one line, however narrow the window is.
+    fn draw(&self, bar: &ProgressBar, name: &str, standing: &str, progress: i32) {
+        let fits = window().is_none_or(|(_, columns)| columns > name.chars().count() + BESIDE_NAME);
+        bar.set_style(self.style(progress >= 0, fits));
+        bar.set_position(progress.clamp(0, 100) as u64);
+        bar.set_message(match (fits, progress) {
+            (true, _) => standing.to_string(),
+            (false, 0..) => format!("{standing} {progress} %  {name}"),
+            (false, _) => format!("{standing}  {name}"),
+        });
+    }
+
+    fn style(&self, percent: bool, fits: bool) -> ProgressStyle {
         let gauge = match (percent, self.paint.0) {
             (true, true) => "{bar:24.cyan/dim} {pos:>3} %",
             (true, false) => "{bar:24} {pos:>3} %",
             // As wide as the gauge, for services that tell no percentage.
             (false, _) => "                              ",
         };
-        ProgressStyle::with_template(&format!("{{spinner}} {{prefix}}  {gauge}  {{msg:10}} {{elapsed:>4}}"))
+        let line = match fits {
+            true => format!("{{spinner}} {{prefix}}  {gauge}  {{msg:10}} {{elapsed:>4}}"),
+            false => "{spinner} {wide_msg}".to_string(),
+        };
+        ProgressStyle::with_template(&line)
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .progress_chars("━╸─")
             .tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ")
@@ -300,9 +325,7 @@ impl Track<'_> {
     /// A look came back.
     pub(crate) fn look(&self, task: &Task) {
         if let Some(bar) = &self.bar {
-            bar.set_style(self.ui.style(task.progress >= 0));
-            bar.set_position(task.progress.clamp(0, 100) as u64);
-            bar.set_message(clean(&standing(task)));
+            self.ui.draw(bar, &self.name, &clean(&standing(task)), task.progress);
             return;
         }
         // How it ended is told by what comes of it.

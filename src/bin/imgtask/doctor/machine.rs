@@ -10,6 +10,7 @@ use crate::duration;
 use crate::exit::Exit;
 use crate::service::nearest;
 use crate::settings::members::MEMBERS;
+use crate::ui::window;
 
 /// IMGTASK_ABI_VERSION of the library inside.
 const ABI: u32 = 0;
@@ -118,7 +119,15 @@ pub(super) fn terminal(context: &Context) -> Vec<Fact> {
     let colours = format!("{colours} ({})", context.settings.voice.color.word());
     vec![
         Fact::new(ABOUT, "stdout", kind(out)),
-        Fact::new(ABOUT, "stderr", format!("{}{}", kind(err), if err { "" } else { ": no progress is drawn" })),
+        Fact::new(
+            ABOUT,
+            "stderr",
+            match (err, window()) {
+                (true, Some((rows, columns))) => format!("a terminal, {columns} columns, {rows} rows"),
+                (true, None) => "a terminal".to_string(),
+                (false, _) => "no terminal: no progress is drawn".to_string(),
+            },
+        ),
         match told.is_empty() {
             true => Fact::new(ABOUT, "colours", colours),
             false => Fact::new(ABOUT, "colours", colours).from(told.join(" ")),

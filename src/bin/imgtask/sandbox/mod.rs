@@ -388,6 +388,8 @@ End:
   When standard input ends, if that is a pipe or a socket; when the parent
   process is gone; by Ctrl-C. --keep-running stays for the first two,
   --until-stdin-closes watches a file and /dev/null as well.
+  With a COMMAND it ends when that does, with its code; SIGTERM, SIGINT and
+  SIGHUP are passed on to it.
 
 Control (no key; JSON):
   GET    /sandbox/stats       submits, polls, image_gets, rate_limited,
