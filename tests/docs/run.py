@@ -81,6 +81,7 @@ class Story:
 
     def tell(self) -> "Story":
         self.folder = self.place.folder(self.page.name)
+        start = time.monotonic()
         self.port = port()
         self.environment = self.place.environment
         self.console: Optional[Console] = None
@@ -108,6 +109,7 @@ class Story:
             for ended in (self.console, self.python):
                 if ended:
                     ended.close()
+            self.seconds = time.monotonic() - start
         return self
 
     def shell(self) -> Console:
@@ -221,12 +223,16 @@ def checked(names: List[str], everything: bool) -> Tuple[int, List[Tuple[str, st
             ]
             compiled.update(programs.fragments(language, blocks, place.scratch))
         # Most of a page's time is waiting for images.
-        with ThreadPoolExecutor(6) as pool:
-            stories = list(pool.map(lambda page: Story(page, place, compiled, rust).tell(), chosen))
+        longest_first = sorted(chosen, key=lambda page: -len(page.blocks))
+        with ThreadPoolExecutor(8) as pool:
+            stories = list(pool.map(lambda page: Story(page, place, compiled, rust).tell(), longest_first))
     finally:
         place.close()
     count += sum(len(story.results) for story in stories)
     failed += [(b.place, f"({b.language}) {said}") for s in stories for b, said in s.results if said is not None]
+    if len(stories) > 3:
+        slowest = sorted(stories, key=lambda story: -story.seconds)[:3]
+        print("slowest: " + ", ".join(f"{story.page.name} {story.seconds:.0f} s" for story in slowest))
     left_out = [line for story in stories for line in story.left_out]
     not_run = [line for story in stories for line in story.not_run]
     return count, failed, left_out, not_run
