@@ -25,24 +25,26 @@
  *     else
  *         complain(done.error().message());
  *
- * The constructors of a client that take options, and value(), are all that throws on a failure of the library; where exceptions are
- * switched off (-fno-exceptions), these two say it on stderr and abort. Functions that are not noexcept may throw std::bad_alloc.
+ * The constructors of a client that take options, and value(), are all that throws on a failure of the library; where exceptions
+ * are switched off (-fno-exceptions), these two say it on stderr and abort. Functions that are not noexcept may throw
+ * std::bad_alloc.
  *
  * Owners. client, task, bytes, error and event move and do not copy. One that was moved from, or made without arguments, is empty:
  * false, without words, and calls with it fail with null_argument. get() and release() lead to the C interface and the constructor
  * from a C handle back.
  *
- * Views. Every std::string_view and bytes_view is borrowed from the object that gave it, and good for as long as that object's handle
- * lives: also when the object is moved. Every std::string_view has a NUL behind it: its data() is a C string. No image is copied.
+ * Views. Every std::string_view and bytes_view is borrowed from the object that gave it, and good for as long as that object's
+ * handle lives: also when the object is moved. Every std::string_view has a NUL behind it: its data() is a C string. No image is
+ * copied.
  *
  * Texts that go in are UTF-8 and copied. One with a NUL inside is invalid_utf8.
  *
- * Threads and processes: as imgtask.h says, which is the manual of every call: its statuses, limits and times. One object is for one
- * thread at a time, but for the calls of a client, which may be made on several at once.
+ * Threads and processes: as imgtask.h says, which is the manual of every call: its statuses, limits and times. Any number
+ * of threads may call a client and read tasks, bytes and errors; all else, and every change, is for one thread at a time.
  */
 #pragma once
 
-#include <imgtask.h>
+#include "imgtask.h"
 
 #include <chrono>
 #include <cstddef>
@@ -242,12 +244,16 @@ struct deleter {
     void operator()(imgtask_error *error) const noexcept { imgtask_error_free(error); }
 };
 
-/** The owner of a C handle. */
+} // namespace detail
+
+/** The owner of a C handle: what client, task, bytes and error have in common. */
 template <class Handle>
 class owner {
 public:
+    /** The type of the C interface. */
     using handle_type = Handle;
 
+    /** Owns nothing. */
     owner() noexcept = default;
     /** Takes over a handle of the C interface; NULL is an empty owner. */
     explicit owner(Handle *owned) noexcept : owned_(owned) {}
@@ -260,8 +266,10 @@ public:
     explicit operator bool() const noexcept { return owned_ != nullptr; }
 
 private:
-    std::unique_ptr<Handle, deleter> owned_;
+    std::unique_ptr<Handle, detail::deleter> owned_;
 };
+
+namespace detail {
 
 /** A C struct with its size set and all else zero. */
 template <class Struct>
@@ -305,59 +313,44 @@ inline std::optional<std::chrono::milliseconds> duration(std::int64_t ms) noexce
     return ms < 0 ? std::nullopt : std::optional(std::chrono::milliseconds(ms));
 }
 
-template <std::size_t Count>
-constexpr std::string_view word(std::uint32_t number, const std::string_view (&words)[Count]) noexcept
+template <class Enum, std::size_t Count>
+constexpr std::string_view word(Enum value, const std::string_view (&words)[Count]) noexcept
 {
-    return number < Count ? words[number] : "unknown";
+    return static_cast<std::size_t>(value) < Count ? words[static_cast<std::size_t>(value)] : "unknown";
 }
 
 } // namespace detail
 
-/** The word for a value, in lower case: "not_found", "succeeded". "unknown" for one that has no name here. */
+/** The word for a value, in lower case as in C: "not_found", "succeeded". "unknown" for a value that has no name here. */
 inline std::string_view name(status value) noexcept { return imgtask_status_name(static_cast<std::uint32_t>(value)); }
-
 /** @copydoc name(status) */
 constexpr std::string_view name(task_state value) noexcept
 {
-    return detail::word(static_cast<std::uint32_t>(value),
-                        {"unknown", "queued", "running", "succeeded", "failed", "cancelled", "expired"});
+    return detail::word(value, {"unknown", "queued", "running", "succeeded", "failed", "cancelled", "expired"});
 }
-
 /** @copydoc name(status) */
 constexpr std::string_view name(failure_action value) noexcept
 {
-    return detail::word(static_cast<std::uint32_t>(value), {"none", "resubmit", "change_request", "check_account"});
+    return detail::word(value, {"none", "resubmit", "change_request", "check_account"});
 }
-
 /** @copydoc name(status) */
 constexpr std::string_view name(goal value) noexcept
 {
-    return detail::word(static_cast<std::uint32_t>(value),
-                        {"unknown", "submitted", "looked", "finished", "bytes", "pixels", "file"});
+    return detail::word(value, {"unknown", "submitted", "looked", "finished", "bytes", "pixels", "file"});
 }
-
 /** @copydoc name(status) */
 constexpr std::string_view name(event_kind value) noexcept
 {
-    return detail::word(static_cast<std::uint32_t>(value), {"unknown", "final", "progress", "image", "resumed"});
+    return detail::word(value, {"unknown", "final", "progress", "image", "resumed"});
 }
-
 /** @copydoc name(status) */
-constexpr std::string_view name(bytes_format value) noexcept
-{
-    return detail::word(static_cast<std::uint32_t>(value), {"encoded", "rgba8", "bgra8"});
-}
-
+constexpr std::string_view name(bytes_format value) noexcept { return detail::word(value, {"encoded", "rgba8", "bgra8"}); }
 /** @copydoc name(status) */
-constexpr std::string_view name(confidence value) noexcept
-{
-    return detail::word(static_cast<std::uint32_t>(value), {"inferred", "documented"});
-}
-
+constexpr std::string_view name(confidence value) noexcept { return detail::word(value, {"inferred", "documented"}); }
 /** @copydoc name(status) */
 constexpr std::string_view name(log_level value) noexcept
 {
-    return detail::word(static_cast<std::uint32_t>(value), {"off", "error", "warn", "info", "debug"});
+    return detail::word(value, {"off", "error", "warn", "info", "debug"});
 }
 
 /* ====================================================================================================
@@ -380,10 +373,10 @@ struct image {
 };
 
 /**
- * What is known of a task after a submit, a look or a wait. It never changes, and outlives its client. Texts are "" where the service
- * said nothing.
+ * What is known of a task after a submit, a look or a wait. It never changes, and outlives its client. Texts are "" where the
+ * service said nothing.
  */
-class task : public detail::owner<imgtask_task> {
+class task : public owner<imgtask_task> {
 public:
     using owner::owner;
 
@@ -481,7 +474,7 @@ private:
 };
 
 /** An image's bytes or its pixels, or what is known of a file that was written. It never changes, and outlives its client. */
-class bytes : public detail::owner<imgtask_bytes> {
+class bytes : public owner<imgtask_bytes> {
 public:
     using owner::owner;
 
@@ -555,7 +548,7 @@ private:
  * ==================================================================================================== */
 
 /** Why a call did not do what it was asked. Holds no key, no link's query and no body. */
-class error : public detail::owner<imgtask_error> {
+class error : public owner<imgtask_error> {
 public:
     /** No error. */
     error() noexcept = default;
@@ -591,8 +584,8 @@ public:
     /** The task it happened to, "" when none is known. Worth keeping: the task may go on at the service. */
     [[nodiscard]] std::string_view task_id() const & noexcept { return text(&imgtask_error_info::task_id); }
     /**
-     * The task as far as it is known: there after timeout, mostly after starved, cancelled and no_image, sometimes after submit_unknown,
-     * and empty after anything else. Move it out to keep it.
+     * The task as far as it is known: there after timeout, mostly after starved, cancelled and no_image, sometimes after
+     * submit_unknown, and empty after anything else. Move it out to keep it.
      */
     [[nodiscard]] imgtask::task &task() & noexcept { return task_; }
     /** @copydoc task() */
@@ -655,8 +648,8 @@ private:
 namespace detail {
 
 /*
- * What a failure does in value(). A parameter of the functions that use it: their code is another one with exceptions than without, and
- * so they need another name where files of both kinds are linked into one program.
+ * What a failure does in value(). A parameter of the functions that use it: their code is another one with exceptions than without,
+ * and so they need another name where files of both kinds are linked into one program.
  */
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
 struct throws {
@@ -677,23 +670,44 @@ using on_failure = aborts;
 
 } // namespace detail
 
+/** What every result has: the error. */
+class outcome {
+public:
+    /** imgtask::error. */
+    using error_type = imgtask::error;
+
+    /** The error; one of status ok where all is well. */
+    [[nodiscard]] imgtask::error &error() & noexcept { return error_; }
+    /** @copydoc error() */
+    [[nodiscard]] const imgtask::error &error() const & noexcept { return error_; }
+    /** @copydoc error() */
+    [[nodiscard]] imgtask::error error() && noexcept { return std::move(error_); }
+
+protected:
+    /** All is well. */
+    outcome() noexcept = default;
+    /** It failed. */
+    explicit outcome(imgtask::error why) noexcept : error_(std::move(why)) {}
+
+    /** Of status ok where all is well. */
+    imgtask::error error_;
+};
+
 /**
  * A value, or the error that stands in its place, after the fashion of std::expected.
  *
  * @tparam T  the value's type; void for a call that has none.
  */
 template <class T>
-class [[nodiscard]] result {
+class [[nodiscard]] result : public outcome {
 public:
     /** T. */
     using value_type = T;
-    /** imgtask::error. */
-    using error_type = imgtask::error;
 
     /** A value. */
     result(T made) noexcept(std::is_nothrow_move_constructible_v<T>) : value_(std::move(made)) {}
     /** An error. */
-    result(imgtask::error why) noexcept : error_(std::move(why)) {}
+    result(imgtask::error why) noexcept : outcome(std::move(why)) {}
 
     /** Whether there is a value. */
     [[nodiscard]] bool has_value() const noexcept { return value_.has_value(); }
@@ -701,8 +715,8 @@ public:
     explicit operator bool() const noexcept { return has_value(); }
 
     /**
-     * The value. Without one it throws imgtask::exception, into which it moves the error (hence there is none for a const result); where
-     * exceptions are off it aborts.
+     * The value. Without one it throws imgtask::exception, into which it moves the error (hence there is none for a const result);
+     * where exceptions are off it aborts.
      */
     template <class OnFailure = detail::on_failure>
     T &value() &
@@ -733,13 +747,6 @@ public:
     /** @copydoc operator*() */
     [[nodiscard]] const T *operator->() const & noexcept { return &*value_; }
 
-    /** The error; one of status ok where there is a value. */
-    [[nodiscard]] imgtask::error &error() & noexcept { return error_; }
-    /** @copydoc error() */
-    [[nodiscard]] const imgtask::error &error() const & noexcept { return error_; }
-    /** @copydoc error() */
-    [[nodiscard]] imgtask::error error() && noexcept { return std::move(error_); }
-
     /** What `next` makes of the value, a result of its own; the error where there is none. */
     template <class Next>
     auto and_then(Next &&next) && -> decltype(std::forward<Next>(next)(std::declval<T>()))
@@ -759,22 +766,19 @@ public:
 
 private:
     std::optional<T> value_;
-    imgtask::error error_;
 };
 
 /** The result of a call that has nothing to hand out. */
 template <>
-class [[nodiscard]] result<void> {
+class [[nodiscard]] result<void> : public outcome {
 public:
     /** void. */
     using value_type = void;
-    /** imgtask::error. */
-    using error_type = imgtask::error;
 
     /** All is well. */
     result() noexcept = default;
     /** Well when the error is none. */
-    result(imgtask::error why) noexcept : error_(std::move(why)) {}
+    result(imgtask::error why) noexcept : outcome(std::move(why)) {}
 
     /** Whether the call was done. */
     [[nodiscard]] bool has_value() const noexcept { return !error_; }
@@ -789,13 +793,6 @@ public:
             OnFailure::fail(std::move(error_));
     }
 
-    /** The error; one of status ok where all is well. */
-    [[nodiscard]] imgtask::error &error() & noexcept { return error_; }
-    /** @copydoc error() */
-    [[nodiscard]] const imgtask::error &error() const & noexcept { return error_; }
-    /** @copydoc error() */
-    [[nodiscard]] imgtask::error error() && noexcept { return std::move(error_); }
-
     /** What `next` makes, a result of its own; the error after a failure. */
     template <class Next>
     auto and_then(Next &&next) && -> decltype(std::forward<Next>(next)())
@@ -804,9 +801,6 @@ public:
             return std::move(error_);
         return std::forward<Next>(next)();
     }
-
-private:
-    imgtask::error error_;
 };
 
 namespace detail {
@@ -820,11 +814,20 @@ result<Owner> made(const Call &call) noexcept
     const auto got = static_cast<status>(call(&out, &why));
     Owner owned(out);
     if (got == status::ok)
-        return owned;
+        return result<Owner>(std::move(owned));
     if constexpr (std::is_same_v<Owner, task>)
         return error(got, why, std::move(owned));
     else
         return error(got, why);
+}
+
+/** What a call has written to `value`, or its error. By reference: both are read when the call is over. */
+template <class T>
+result<T> given(imgtask_status got, const T &value, imgtask_error *const &why = nullptr) noexcept
+{
+    if (got == IMGTASK_STATUS_OK)
+        return value;
+    return error(static_cast<status>(got), why);
 }
 
 } // namespace detail
@@ -900,8 +903,8 @@ inline std::vector<provider> providers()
  * ==================================================================================================== */
 
 /**
- * How a client is set up: imgtask_client_options, which tells ranges and defaults. Set the provider or the dialect and what else you
- * need; empty and zero mean the default.
+ * How a client is set up: imgtask_client_options, which tells ranges and defaults. Set the provider or the dialect and what else
+ * you need; empty and zero mean the default.
  */
 struct options {
     std::string provider{}; ///< Name of a built-in provider: "dimilinks"; providers() lists them.
@@ -938,8 +941,8 @@ struct options {
     void *log_user_data = nullptr; ///< Handed to the sink as it is.
 
     /**
-     * Sends the log to anything that can be called with (imgtask::log_level, std::string_view line), on the threads that are inside a
-     * call with this client, possibly on several at once. An exception that leaves it ends the program.
+     * Sends the log to anything that can be called with (imgtask::log_level, std::string_view line), on the threads that are inside
+     * a call with this client, possibly on several at once. An exception that leaves it ends the program.
      *
      * @param sink   not copied: it must outlive the client, so declare it before the client.
      * @param level  how much it is told.
@@ -947,10 +950,10 @@ struct options {
     template <class Sink>
     void log_to(Sink &sink, imgtask::log_level level = imgtask::log_level::info) noexcept
     {
-        static_assert(!std::is_const_v<Sink> && std::is_invocable_v<Sink &, imgtask::log_level, std::string_view>,
-                      "a sink takes (imgtask::log_level, std::string_view)");
+        static_assert(std::is_object_v<Sink> && std::is_invocable_v<Sink &, imgtask::log_level, std::string_view>,
+                      "a sink is an object that can be called with (imgtask::log_level, std::string_view)");
         log_level = level;
-        log_user_data = std::addressof(sink);
+        log_user_data = const_cast<void *>(static_cast<const void *>(std::addressof(sink)));
         log = [](void *user_data, std::uint32_t at, const char *line) noexcept {
             (*static_cast<Sink *>(user_data))(static_cast<imgtask::log_level>(at), std::string_view(line));
         };
@@ -1000,8 +1003,8 @@ struct job {
 namespace detail {
 
 /**
- * What the library is told when an event is over. That frees the label, and takes a final event's job out of the journal: unless the
- * event is gone because an exception flies, for then nobody has dealt with it.
+ * What the library is told when an event is over. That frees the label, and takes a final event's job out of the journal: unless
+ * the event is gone because an exception flies, for then nobody has dealt with it.
  */
 class receipt {
 public:
@@ -1039,7 +1042,8 @@ private:
 } // namespace detail
 
 /**
- * Something that happened to a job: imgtask_event. Move task, bytes and error out to keep them; what is left is freed with the event.
+ * Something that happened to a job: imgtask_event. Move task, bytes and error out to keep them; what is left is freed with the
+ * event.
  *
  * The end of a final event tells the journal that it arrived: its job does not come back after a restart. One that an exception
  * destroys, or for which keep_in_journal() was called, tells nothing.
@@ -1164,30 +1168,11 @@ private:
  * Client
  * ==================================================================================================== */
 
-/** What a client has done so far: imgtask_stats. */
-struct stats {
-    std::size_t pending = 0; ///< Jobs accepted whose final event was not taken yet.
-    std::size_t in_flight = 0; ///< Calls running now, those of jobs included.
-    std::size_t events_waiting = 0; ///< Events waiting to be taken.
-    std::uint64_t looks = 0; ///< Status requests sent.
-    std::uint64_t requests = 0; ///< All requests sent, downloads included.
-    std::uint64_t rate_limited = 0; ///< Answers with HTTP 429.
-    std::uint64_t retries = 0; ///< Requests sent again after a failure.
-    std::uint64_t bytes_received = 0; ///< Body bytes received.
-    std::uint64_t connections_opened = 0; ///< Connections opened.
-    std::chrono::milliseconds gate_wait{}; ///< Until the next request is allowed.
-    std::chrono::milliseconds sweep{}; ///< What looking at every watched task once takes, 0 without any.
-    std::optional<std::chrono::milliseconds> staleness_p50; ///< Within which half of the watched tasks were looked at.
-    std::optional<std::chrono::milliseconds> staleness_p95; ///< Within which 95 % of the watched tasks were looked at.
-    std::uint32_t gate_per_minute = 0; ///< Requests a minute that the client allows itself now; 0 while the service wants a pause.
-    std::uint32_t threads = 0; ///< Threads of the library that live now.
-};
-
 /**
  * One service and one key. Its calls may be made on any thread, on several at once; destroy or move it only when none is running.
  * Destroying closes it without waiting; tasks, bytes, errors and events stay good.
  */
-class client : public detail::owner<imgtask_client> {
+class client : public owner<imgtask_client> {
 public:
     using owner::owner;
     /** Creates a client, or throws imgtask::exception; aborts where exceptions are off. create() does neither. */
@@ -1211,7 +1196,7 @@ public:
         return create(with);
     }
 
-    /** Submits a request, the provider's own JSON object. Never sent twice by itself. Already final where the answer is the image. */
+    /** Submits a request, the provider's own JSON object. Never sent twice by itself. Final at once where the answer is the image. */
     [[nodiscard]] result<task> submit(std::string_view request_json)
     {
         const std::string request(request_json);
@@ -1227,8 +1212,8 @@ public:
         });
     }
     /**
-     * Looks at a task until it is final or the time is over. Also a task that failed is a value: see task::succeeded. After a timeout
-     * the task is in the error.
+     * Looks at a task until it is final or the time is over. Also a task that failed is a value: see task::succeeded. After a
+     * timeout the task is in the error.
      *
      * @param ref      the task.
      * @param timeout  from now; 0 for one look.
@@ -1280,8 +1265,8 @@ public:
     [[nodiscard]] std::size_t pending() const noexcept { return imgtask_client_pending(get()); }
 
     /**
-     * The events that wait, for a loop once a frame: `for (imgtask::event &event : client.events(8))`. Never waits, allocates nothing.
-     * Each event is gone when the loop asks for the next.
+     * The events that wait, for a loop once a frame: `for (imgtask::event &event : client.events(8))`. Never waits, allocates
+     * nothing. Each event is gone when the loop asks for the next.
      *
      * @param at_most  how many the loop takes.
      */
@@ -1304,22 +1289,15 @@ public:
     [[nodiscard]] result<int> event_fd() noexcept
     {
         int fd = -1;
-        const auto got = static_cast<imgtask::status>(imgtask_client_event_fd(get(), &fd));
-        if (got != imgtask::status::ok)
-            return error(got);
-        return fd;
+        return detail::given(imgtask_client_event_fd(get(), &fd), fd);
     }
 
-    /** Takes up what the journal held: each job is told by an event of the kind resumed, and goes on. Gives how many. Call it once. */
+    /** Takes up what the journal held: each job is told by an event of the kind resumed, and goes on. Gives how many. Once. */
     [[nodiscard]] result<std::size_t> resume(flag flags = flag::none) noexcept
     {
         std::size_t count = 0;
         imgtask_error *why = nullptr;
-        const auto got = static_cast<imgtask::status>(
-            imgtask_client_resume(get(), static_cast<std::uint32_t>(flags), &count, &why));
-        if (got != imgtask::status::ok)
-            return error(got, why);
-        return count;
+        return detail::given(imgtask_client_resume(get(), static_cast<std::uint32_t>(flags), &count, &why), count, why);
     }
     /** Drops a task from the journal. */
     result<void> forget(const task_ref &ref) noexcept
@@ -1340,15 +1318,19 @@ public:
     /** Ends every blocking call in flight with cancelled; the client stays usable. */
     imgtask::status interrupt() noexcept { return static_cast<imgtask::status>(imgtask_client_interrupt(get())); }
     /**
-     * Refuses new calls and jobs, ends those in flight, and waits for the threads to leave: ok, or timeout. May be called again. Events
-     * can still be taken.
+     * Refuses new calls and jobs, ends those in flight, and waits for the threads to leave: ok, or timeout. May be called again.
+     * Events can still be taken.
      */
     imgtask::status close(std::chrono::milliseconds timeout = forever) noexcept
     {
         return static_cast<imgtask::status>(imgtask_client_close(get(), detail::to_c(timeout)));
     }
-    /** What the client has done so far. Goes through all watched tasks: not meant for every frame. */
-    [[nodiscard]] result<imgtask::stats> stats() const noexcept;
+    /** What the client has done so far, as C says it. Goes through all watched tasks: not meant for every frame. */
+    [[nodiscard]] result<imgtask_stats> stats() const noexcept
+    {
+        auto seen = detail::sized<imgtask_stats>();
+        return detail::given(imgtask_client_get_stats(get(), &seen), seen);
+    }
 };
 
 inline result<client> client::create(const options &with) noexcept
@@ -1398,35 +1380,7 @@ inline result<std::uint64_t> client::start(const job &work) noexcept
     c.timeout_ms = detail::to_c(work.timeout);
     c.max_side = work.max_side;
     std::uint64_t op = 0;
-    const auto got = static_cast<imgtask::status>(imgtask_client_start(get(), &c, &op));
-    if (got != imgtask::status::ok)
-        return error(got);
-    return op;
-}
-
-inline result<imgtask::stats> client::stats() const noexcept
-{
-    auto c = detail::sized<imgtask_stats>();
-    const auto got = static_cast<imgtask::status>(imgtask_client_get_stats(get(), &c));
-    if (got != imgtask::status::ok)
-        return error(got);
-    imgtask::stats seen;
-    seen.pending = c.pending;
-    seen.in_flight = c.in_flight;
-    seen.events_waiting = c.events_waiting;
-    seen.looks = c.looks;
-    seen.requests = c.requests;
-    seen.rate_limited = c.rate_limited;
-    seen.retries = c.retries;
-    seen.bytes_received = c.bytes_received;
-    seen.connections_opened = c.connections_opened;
-    seen.gate_wait = std::chrono::milliseconds(c.gate_wait_ms);
-    seen.sweep = std::chrono::milliseconds(c.sweep_ms);
-    seen.staleness_p50 = detail::duration(c.staleness_p50_ms);
-    seen.staleness_p95 = detail::duration(c.staleness_p95_ms);
-    seen.gate_per_minute = c.gate_per_minute;
-    seen.threads = c.threads;
-    return seen;
+    return detail::given(imgtask_client_start(get(), &c, &op), op);
 }
 
 } // namespace imgtask

@@ -142,7 +142,7 @@ fn the_header_includes_what_it_uses_and_defines_no_macro() {
         return;
     }
     let includes: String =
-        header().lines().filter(|line| line.starts_with("#include <")).map(|l| format!("{l}\n")).collect();
+        header().lines().filter(|line| line.starts_with("#include ")).map(|l| format!("{l}\n")).collect();
     let macros = |text: &str| -> BTreeSet<String> {
         let said = run_ok(gcc("-std=c++17 -dM -E").arg(source("macros.cpp", text)), MINUTE);
         said.lines().filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect()
@@ -204,7 +204,9 @@ fn every_function_field_and_value_of_the_c_header_is_in_it() {
                     !cpp[at + found.len()..].starts_with(|next: char| next.is_ascii_alphanumeric() || next == '_')
                 })
             });
-            assert!(used || ["reserved", "internal"].contains(&field), "{holder}.{field} is not used");
+            // Statistics are handed out as C has them.
+            let as_it_is = cpp.contains(&format!("result<{holder}>"));
+            assert!(used || as_it_is || ["reserved", "internal"].contains(&field), "{holder}.{field} is not used");
         }
     }
     assert!(fields > 90 && values > 70, "{fields} fields, {values} values: the C header is written in another way");

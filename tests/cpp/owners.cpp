@@ -105,7 +105,7 @@ void the_log_goes_to_anything_that_can_be_called()
 
     // A lambda, and a C function with its pointer.
     int lines = 0;
-    auto count = [&](imgtask::log_level, std::string_view) { ++lines; };
+    const auto count = [&](imgtask::log_level, std::string_view) { ++lines; };
     options.log_to(count);
     CHECK(!imgtask::client(options).fetch(nobody));
     CHECK(lines > 0 && lines < static_cast<int>(kept.lines.size()));
