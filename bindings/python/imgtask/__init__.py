@@ -9,6 +9,8 @@ losing a task you paid for.
     with imgtask.Client("dimilinks") as client:      # the key: DIMILINKS_API_KEY
         task = client.wait(client.submit(prompt="a lighthouse at dusk"))
         client.download(task).save("lighthouse.png")
+
+`Client.watch` does so for any number of tasks, `Client.aio` has the calls for asyncio.
 """
 
 from typing import TYPE_CHECKING, Any

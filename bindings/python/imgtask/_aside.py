@@ -21,10 +21,15 @@ class Aside:
         """Makes a call on one of the threads. Who stops waiting for it does not stop it, unless it has not begun."""
         future: "asyncio.Future[Result]" = asyncio.get_running_loop().create_future()
         with self._lock:
-            self._calls.append((future, call))  # type: ignore[arg-type]
             if self._threads < self._most:
-                threading.Thread(target=self._work, name="imgtask-aside", daemon=True).start()
-                self._threads += 1
+                try:
+                    threading.Thread(target=self._work, name="imgtask-aside", daemon=True).start()
+                    self._threads += 1
+                except RuntimeError:
+                    # The system has no more. Those that are there do it, only later.
+                    if not self._threads:
+                        raise
+            self._calls.append((future, call))  # type: ignore[arg-type]
         return await future
 
     def _work(self) -> None:

@@ -292,9 +292,10 @@ class Inbox:
         """Jobs whose final event nobody has read yet, but for those whose reader is gone."""
         self.in_own_process()
         with self._changed:
-            gone = sum(1 for box in self._claims.values() if box.left) if self._some_left else 0
+            # Copies: a collector that comes by here may let a reader leave.
+            gone = sum(1 for box in list(self._claims.values()) if box.left) if self._some_left else 0
             self._some_left = gone > 0
-            unread = sum(len(box.finals) for box in self._boxes)
+            unread = sum(len(box.finals) for box in list(self._boxes))
             return int(self._library.imgtask_client_pending(client)) - gone + unread
 
     def interrupt(self) -> None:
@@ -303,7 +304,7 @@ class Inbox:
             with self._changed:
                 self.interrupts += 1
                 self._changed.notify_all()
-                for box in self._boxes:
+                for box in list(self._boxes):
                     box.wake()
 
     def fileno(self, client: ClientHandle) -> int:

@@ -133,7 +133,8 @@ class LoopReader:
                 box.wake()
             self._ending.clear()
         if self._ending:
-            self._ending = {box for box in self._ending if box.ops}
+            # Of a copy: a collector that comes by here may let one more leave.
+            self._ending.difference_update([box for box in list(self._ending) if not box.ops])
         self._rest()
 
     def _rest(self) -> None:

@@ -31,6 +31,12 @@ class Looped(WithSandbox, unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self) -> None:
         # Loops of tests tell what takes long; some of these tests do much in one turn.
         asyncio.get_running_loop().slow_callback_duration = 60
+        asyncio.get_running_loop().call_later(60, self.give_up)
+
+    def give_up(self) -> None:
+        """Nothing waits for ever."""
+        for task in asyncio.all_tasks():
+            task.cancel()
 
     async def until(self, true: Callable[[], object]) -> None:
         """Waits for something that other threads bring about."""
@@ -495,6 +501,40 @@ class Watching(Looped):
             self.assertTrue(any(ref is not task for _, ref in told))
             self.assertFalse(any(seen.is_final for seen, _ in told))
             del told[:]
+
+
+class Kept(Looped):
+    async def test_a_journal_keeps_what_was_cancelled_and_nothing_else(self) -> None:
+        journal = self.folder / "journal"
+        client = self.client(journal_path=journal)
+        await client.aio.wait(await client.aio.submit(prompt="a cat"), 20)
+        never = await client.aio.submit(prompt="a cat [never]")
+        with self.assertRaises(asyncio.TimeoutError):
+            await asyncio.wait_for(client.aio.wait(never), 0.2)
+        watching = client.aio.watch([{"prompt": "a dog"}])
+        self.assertIsNone((await watching.__anext__()).error)
+        # Going on tells the journal that it was dealt with.
+        with self.assertRaises(StopAsyncIteration):
+            await watching.__anext__()
+        self.assertTrue(await client.aio.close())
+        del watching
+
+        again = self.client(journal_path=journal)
+        self.assertEqual(again.resume(), 1)
+        event = again.next_event(10)
+        assert event is not None and event.task is not None
+        self.assertEqual((event.kind, event.task.id), (imgtask.EventKind.RESUMED, never.id))
+        again.stop(event.op)
+        del event
+
+    async def test_the_log_s_lines_come_while_somebody_awaits(self) -> None:
+        said: List[Tuple[int, str]] = []
+        client = self.client(log=lambda level, line: said.append((threading.get_ident(), line)), log_level=4)
+        never = asyncio.ensure_future(client.aio.wait(await client.aio.submit(prompt="a cat [never]")))
+        await self.until(lambda: any("look: task" in line for _, line in said))
+        self.assertEqual({thread for thread, _ in said}, {threading.get_ident()})
+        never.cancel()
+        await asyncio.wait([never])
 
 
 class Together(Looped):
