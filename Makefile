@@ -4,6 +4,7 @@ CARGO   ?= cargo
 CC      ?= cc
 CXX     ?= c++
 PYTHON  ?= python3
+STRIP   ?= strip
 BUILD   := build
 VENV    := $(BUILD)/venv
 comma   := ,
@@ -12,7 +13,8 @@ comma   := ,
 HOME_OF_CARGO := $(or $(CARGO_HOME),$(HOME)/.cargo)
 REMAP   := --remap-path-prefix=$(HOME_OF_CARGO)=cargo --remap-path-prefix=$(CURDIR)=imgtask
 SHIPPED := RUSTFLAGS="$(RUSTFLAGS) $(REMAP)" $(CARGO)
-TARGET  := $(or $(CARGO_TARGET_DIR),target)
+# Cargo's output for another machine has a folder of its own.
+TARGET  := $(or $(CARGO_TARGET_DIR),target)$(addprefix /,$(CARGO_BUILD_TARGET))
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 ABI     := 0
@@ -23,7 +25,7 @@ hush     = $(if $(wildcard $(1)),--quiet)
 # A program that uses the old file goes on with it.
 place = cp $(1) $(2).new && mv -f $(2).new $(2)
 
-.PHONY: demo dev docs test lib lib-lean wheel sdist venv header schema examples bench lint clean help
+.PHONY: demo dev docs test lib lib-lean install uninstall wheel sdist venv notices header schema examples bench lint clean help
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -35,28 +37,30 @@ test: tool lib dev ## all tests: Rust, C, Python, Lua, examples, games
 	@bash tests/run.sh
 
 .PHONY: tool
-tool: ## the command line, into build/bin
+tool: $(BUILD)/target ## the command line, into build/bin
 	@mkdir -p $(BUILD)/bin
-	@$(CARGO) build $(call hush,$(BUILD)/bin/imgtask) --profile tool --features cli --bin imgtask
+	@$(SHIPPED) build $(call hush,$(BUILD)/bin/imgtask) --profile tool --features cli --bin imgtask
 	@$(call place,$(TARGET)/tool/imgtask,$(BUILD)/bin/imgtask)
 
 # What `make tool` builds besides: no time of its own, for trying things out. The library that ships is that of `make lib`.
 dev: tool ## command and shared library for trying things out, in one quick build: build/bin, build/dev
 	@mkdir -p $(BUILD)/dev
-	@$(CARGO) build --quiet --profile tool --features cli --lib
+	@$(SHIPPED) build --quiet --profile tool --features cli --lib
 	@$(call place,$(TARGET)/tool/libimgtask.so,$(BUILD)/dev/libimgtask.so.$(VERSION))
 	@ln -sf libimgtask.so.$(VERSION) $(BUILD)/dev/libimgtask.so.$(ABI)
 	@ln -sf libimgtask.so.$(ABI) $(BUILD)/dev/libimgtask.so
 
+rustc = $(or $(RUSTC),rustc) $(addprefix --target=,$(CARGO_BUILD_TARGET))
+
 # Identical functions once, where the linker can: LLD, which rustc brings, can; GNU ld cannot.
-fold = $(shell mkdir -p $(BUILD) && echo 'fn main() {}' | $(or $(RUSTC),rustc) -C link-arg=-Wl,--icf=all \
+fold = $(shell mkdir -p $(BUILD) && echo 'fn main() {}' | $(rustc) -C link-arg=-Wl,--icf=all \
   -o $(BUILD)/fold - 2>/dev/null && rm -f $(BUILD)/fold && echo -- -C link-arg=-Wl,--icf=all)
 
 # Two commands: with all crate types in one build cargo silently drops link-time optimisation.
-lib: ## the full library, shared and static, into build/lib
+lib: $(BUILD)/target ## the full library, shared and static, into build/lib
 	@$(call library,$(BUILD)/lib,--features decode$(comma)journal)
 
-lib-lean: ## the library without optional features, into build/lib-lean
+lib-lean: $(BUILD)/target ## the library without optional features, into build/lib-lean
 	@$(call library,$(BUILD)/lib-lean,)
 
 define library
@@ -66,13 +70,19 @@ $(SHIPPED) rustc $(call hush,$(1)/libimgtask.a) --profile release-static --lib -
 $(call place,$(TARGET)/release/libimgtask.so,$(1)/libimgtask.so.$(VERSION))
 ln -sf libimgtask.so.$(VERSION) $(1)/libimgtask.so.$(ABI)
 ln -sf libimgtask.so.$(ABI) $(1)/libimgtask.so
-$(call place,$(TARGET)/release-static/libimgtask.a,$(1)/libimgtask.a)
+echo | $(rustc) --crate-type staticlib --print native-static-libs -o $(BUILD)/empty.a - 2>&1 | \
+  sed -n 's/.*native-static-libs: *//p' | sed 's/ *-lgcc_s\>//; s/ *-lc\>//; s/^ *//' >$(1)/native-static-libs.txt
+rm -f $(BUILD)/empty.a
+cp $(TARGET)/release-static/libimgtask.a $(1)/libimgtask.a.new
+# What C compilers note for debuggers holds the paths of this machine, and cargo strips no archive.
+$(STRIP) -S $(1)/libimgtask.a.new
+mv -f $(1)/libimgtask.a.new $(1)/libimgtask.a
 endef
 
 # The backend has CMake call cargo, which finds here what `make lib` has built. auditwheel names the systems that the wheel runs on.
 wheel: venv ## the Python wheel, with the library inside, into build/wheels
 	@rm -rf $(BUILD)/wheels/raw $(BUILD)/wheels/*.whl
-	@CARGO_TARGET_DIR=$(abspath $(TARGET)) $(VENV)/bin/python -m build --no-isolation --wheel --outdir $(BUILD)/wheels/raw
+	@CARGO_TARGET_DIR=$(abspath $(or $(CARGO_TARGET_DIR),target)) $(VENV)/bin/python -m build --no-isolation --wheel --outdir $(BUILD)/wheels/raw
 	@PATH="$(abspath $(VENV))/bin:$$PATH" $(VENV)/bin/auditwheel repair --wheel-dir $(BUILD)/wheels $(BUILD)/wheels/raw/*.whl
 
 sdist: venv ## the sources of the wheel, into build/wheels
@@ -85,6 +95,47 @@ $(VENV)/ready: bindings/python/requirements-dev.txt
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement $<
 	@touch $@
+
+# Where `make install` puts it. Capital letters do, too; DESTDIR is put before all of them.
+prefix      ?= $(or $(PREFIX),/usr/local)
+exec_prefix ?= $(prefix)
+bindir      ?= $(or $(BINDIR),$(exec_prefix)/bin)
+libdir      ?= $(or $(LIBDIR),$(exec_prefix)/lib)
+includedir  ?= $(or $(INCLUDEDIR),$(prefix)/include)
+datarootdir ?= $(prefix)/share
+datadir     ?= $(or $(DATADIR),$(datarootdir))
+mandir      ?= $(or $(MANDIR),$(datarootdir)/man)
+docdir      ?= $(or $(DOCDIR),$(datarootdir)/doc/imgtask)
+# LEAN=1 installs what `make lib-lean` builds.
+kind        := $(if $(LEAN),lib-lean,lib)
+installer    = @prefix='$(prefix)' exec_prefix='$(exec_prefix)' bindir='$(bindir)' libdir='$(libdir)' includedir='$(includedir)' \
+  datadir='$(datadir)' mandir='$(mandir)' docdir='$(docdir)' DESTDIR='$(DESTDIR)' ABI=$(ABI) \
+  LIBRARY=$(BUILD)/$(kind) TOOL=$(BUILD)/bin/imgtask bash packaging/install.sh
+
+install: $(BUILD)/$(kind)/libimgtask.a $(BUILD)/bin/imgtask ## library, headers and command below PREFIX (/usr/local)
+	$(installer) install
+
+uninstall: ## what `make install` put there
+	$(installer) uninstall
+
+# What is built is not built again, so that another user can install it, who may have no cargo.
+sources := Cargo.toml Cargo.lock build.rs $(shell find src -path src/bin -prune -o -type f -print)
+
+$(BUILD)/$(kind)/libimgtask.a: $(sources) $(BUILD)/target
+	@$(MAKE) --no-print-directory $(kind)
+
+$(BUILD)/bin/imgtask: $(sources) $(shell find src/bin -type f) $(BUILD)/target
+	@$(MAKE) --no-print-directory tool
+
+# What machine is built for.
+$(BUILD)/target: FORCE
+	@mkdir -p $(BUILD); echo '$(CARGO_BUILD_TARGET)' | cmp -s - $@ || echo '$(CARGO_BUILD_TARGET)' >$@
+
+.PHONY: FORCE
+FORCE:
+
+notices: ## THIRD-PARTY.md and imgtask.spdx.json, what others wrote that is linked in
+	@$(PYTHON) packaging/inventory.py
 
 header: ## include/imgtask.h, abi/symbols.txt and the bindings' declarations from the sources
 	@bash abi/header.sh

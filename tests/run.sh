@@ -15,7 +15,10 @@ count() { # adds up the closing lines of cargo test and of unittest
   local ran bad
   ran=$(sed -n 's/^Ran \([0-9]*\) tests\{0,1\} in .*/\1/p' "$1" | awk '{n += $1} END {print n + 0}')
   bad=$(grep -cE '^(FAIL|ERROR): ' "$1")
-  passed=$((passed + p + ran - bad)) failed=$((failed + f + bad))
+  # A test that was left out is none that passed.
+  local skipped
+  skipped=$(sed -n 's/^\(OK\|FAILED\) (.*skipped=\([0-9]*\).*/\2/p' "$1" | awk '{n += $1} END {print n + 0}')
+  passed=$((passed + p + ran - bad - skipped)) failed=$((failed + f + bad))
 }
 
 run() { # a name, a time limit in seconds, a command; its end is told by `report`
@@ -57,7 +60,9 @@ gather() {
 }
 
 missing=()
-for tool in valgrind luajit clang c++ love Xvfb pkg-config bash zsh fish mandoc groff jq; do
+# What tests/packaging/tools.sh fetches.
+export PATH=$PATH:${XDG_CACHE_HOME:-$HOME/.cache}/imgtask-tools/bin
+for tool in cmake cargo-cinstall cargo-deny pyspdxtools valgrind luajit clang c++ love Xvfb pkg-config bash zsh fish mandoc groff jq; do
   command -v "$tool" >/dev/null || missing+=("$tool")
 done
 unshare --map-root-user --net --mount true 2>/dev/null && command -v ip >/dev/null || missing+=("network namespaces")
@@ -76,10 +81,13 @@ step rust 1500 "${CARGO:-cargo}" test --quiet --no-fail-fast --features cli,head
 beside python 600 env PYTHONPATH=bindings/python "${PYTHON:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python
 # The oldest Python that there is here, and the newest.
 beside pythons 600 env PYTHONPATH=bindings/python "${PYTHON:-python3}" -m tests.pythons
+beside installed 600 bash -c 'cd tests/packaging && "${PYTHON:-python3}" -m unittest test_installed test_inventory'
 # What a feature that is off answers.
 step lean 600 "${CARGO:-cargo}" test --quiet --lib --test lean -- journal::off a_build_without
 # The patience that a gateway needs which fetches an image itself.
 beside patience 300 "${CARGO:-cargo}" test --quiet --features cli,header --test bodies -- --ignored twenty_seconds
+# The sources as a package manager builds them: vendored, without a network, in a CMake project and by cargo-c.
+step sources 900 bash -c 'cd tests/packaging && "${PYTHON:-python3}" -m unittest test_sources'
 # Every block of code and every link of the pages.
 beside docs 600 bash -c 'cd tests/docs && "${PYTHON:-python3}" -m unittest test_run && "${PYTHON:-python3}" run.py'
 step shipped 600 "${CARGO:-cargo}" test --quiet --features cli,header --test abi -- --ignored shipped
@@ -118,7 +126,7 @@ leaks() {
   ! grep -aiEn "$secret" "$@"
 }
 export -f leaks
-step secrets 60 bash -c 'leaks "$@"' leaks "$log"/rust "$log"/lean "$log"/shipped "$log"/watch "$log"/crash "$log"/python "$log"/pythons "$log"/interop "$log"/wheel "$log"/checks "$log"/thousands "$log"/docs "$log"/hosts
+step secrets 60 bash -c 'leaks "$@"' leaks "$log"/rust "$log"/lean "$log"/shipped "$log"/watch "$log"/crash "$log"/python "$log"/pythons "$log"/interop "$log"/wheel "$log"/checks "$log"/thousands "$log"/installed "$log"/sources "$log"/docs "$log"/hosts
 
 # A step that broke without a failed test to show for it counts as one.
 [ "$broken" -gt 0 ] && [ "$failed" -eq 0 ] && failed=$broken

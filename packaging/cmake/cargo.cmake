@@ -86,7 +86,7 @@ function(imgtask_cargo_library name kind)
   endif()
   add_custom_target(${builder}
     COMMAND "${CMAKE_COMMAND}"
-      "-Dcargo=${IMGTASK_CARGO}" "-Drustc=${IMGTASK_RUSTC}" "-Dtarget_dir=${IMGTASK_CARGO_TARGET_DIR}"
+      "-Dcargo=${IMGTASK_CARGO}" "-Dtarget_dir=${IMGTASK_CARGO_TARGET_DIR}"
       "-Dflags=${flags}" "-Drustc_flags=${rustc_flags}" "-Dbuilt=${folder}/${built}" "-Dimport_library=${import_library}"
       "-Dout=${out}" "-Dfile=${file}" "-Dlinks=${links}"
       "-Dlinker=${linker}" "-Dtarget=${IMGTASK_CARGO_TARGET}"

@@ -1,6 +1,8 @@
 # `cmake --install`: libraries, headers, licences, and how pkg-config and CMake find them. `make install` adds the command, its
 # manual pages and its completions. The templates are those of packaging/install.sh.
 
+file(STRINGS Cargo.toml description REGEX "^description = " LIMIT_COUNT 1)
+string(REGEX REPLACE ".*\"(.*)\".*" "\\1" description "${description}")
 set(version ${PROJECT_VERSION})
 set(major ${PROJECT_VERSION_MAJOR})
 set(pointer_bytes ${CMAKE_SIZEOF_VOID_P})
@@ -41,7 +43,7 @@ else()
   set(runtime_dir "${CMAKE_INSTALL_LIBDIR}")
 endif()
 
-foreach(name imgtask.pc imgtaskConfig.cmake imgtaskConfigVersion.cmake)
+foreach(name imgtask.pc imgtask-static.pc imgtaskConfig.cmake imgtaskConfigVersion.cmake)
   configure_file("${PROJECT_SOURCE_DIR}/packaging/${name}.in" "${PROJECT_BINARY_DIR}/${name}" @ONLY)
 endforeach()
 
@@ -62,10 +64,11 @@ endif()
 if(IMGTASK_INSTALL_STATIC)
   add_dependencies(imgtask_all imgtask_cargo_static)
   install(FILES "${imgtask_STATIC_FILE}" DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT imgtask_development)
+  install(FILES "${PROJECT_BINARY_DIR}/imgtask-static.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig" COMPONENT imgtask_development)
 endif()
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" COMPONENT imgtask_development
   FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
 install(FILES "${PROJECT_BINARY_DIR}/imgtask.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig" COMPONENT imgtask_development)
 install(FILES "${PROJECT_BINARY_DIR}/imgtaskConfig.cmake" "${PROJECT_BINARY_DIR}/imgtaskConfigVersion.cmake"
   DESTINATION "${package_dir}" COMPONENT imgtask_development)
-install(FILES LICENSE-MIT LICENSE-APACHE DESTINATION "${docdir}" COMPONENT imgtask_runtime)
+install(FILES LICENSE-MIT LICENSE-APACHE THIRD-PARTY.md imgtask.spdx.json DESTINATION "${docdir}" COMPONENT imgtask_runtime)

@@ -247,6 +247,7 @@ def cmake(block: Block, folder: Path, environment: Dict[str, str]) -> None:
     named = "" if re.search(r"^add_executable", block.text, re.MULTILINE) else "add_executable(app app.c)\n"
     head = "" if re.search(r"^project\(", block.text, re.MULTILINE) else start
     (project / "CMakeLists.txt").write_text(head + named + block.text)
-    # A project that would fetch the sources is given this checkout.
+    # A project that would fetch the sources is given this checkout, and what `make lib` built of it.
+    environment = {"CARGO_TARGET_DIR": str(ROOT / "target"), **environment}
     run(["cmake", "-S", str(project), "-B", str(project / "build"), f"-DFETCHCONTENT_SOURCE_DIR_IMGTASK={ROOT}"], folder, environment)
     run(["cmake", "--build", str(project / "build")], folder, environment)

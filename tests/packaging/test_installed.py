@@ -1,0 +1,234 @@
+"""`make install`: what lies in a prefix, and programs that are built and run out of it."""
+
+import os
+import shlex
+import shutil
+import tempfile
+import unittest
+from pathlib import Path
+from typing import List
+
+from place import C_PROGRAM, CONSUMER, CPP_PROGRAM, EXAMPLES, ROOT, VERSION, Case, environment, needs, run
+
+FILES = {
+    "bin/imgtask",
+    "include/imgtask.h",
+    "lib/libimgtask.a",
+    "lib/libimgtask.so",
+    "lib/libimgtask.so.0",
+    f"lib/libimgtask.so.{VERSION}",
+    "lib/cmake/imgtask/imgtaskConfig.cmake",
+    "lib/cmake/imgtask/imgtaskConfigVersion.cmake",
+    "lib/pkgconfig/imgtask.pc",
+    "lib/pkgconfig/imgtask-static.pc",
+    "share/bash-completion/completions/imgtask",
+    "share/doc/imgtask/LICENSE-APACHE",
+    "share/doc/imgtask/LICENSE-MIT",
+    "share/doc/imgtask/THIRD-PARTY.md",
+    "share/doc/imgtask/imgtask.spdx.json",
+    "share/fish/vendor_completions.d/imgtask.fish",
+    "share/man/man1/imgtask.1",
+    "share/zsh/site-functions/_imgtask",
+}
+
+
+def make(*words: object, **changes: object) -> str:
+    """Make, where there is no cargo that could build anything: what is to be installed was built before."""
+    return run(["make", "-C", ROOT, "CARGO=/bin/false", *words], env=environment(**changes))
+
+
+def files(folder: Path) -> List[str]:
+    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_symlink() or not file.is_dir())
+
+
+class Installed(Case):
+    """Out of a prefix that was moved after it was installed."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        folder = tempfile.TemporaryDirectory(prefix="imgtask-installed-")
+        cls.addClassCleanup(folder.cleanup)
+        stage = Path(folder.name, "stage")
+        make("install", f"DESTDIR={stage}", "PREFIX=/opt/imgtask")
+        cls.prefix = Path(folder.name, "moved here")
+        shutil.move(stage / "opt/imgtask", cls.prefix)
+        cls.left_in_stage = files(stage)
+
+    def pkg_config(self, *words: str) -> List[str]:
+        said = run(["pkg-config", *words], env=environment(PKG_CONFIG_PATH=self.prefix / "lib/pkgconfig"))
+        return shlex.split(said)
+
+    def build(self, name: str, source: Path, flags: List[str]) -> Path:
+        compiler = ["cc", "-std=c11"] if source.suffix == ".c" else ["c++", "-std=c++17"]
+        program = self.folder / name
+        run([*compiler, "-Wall", "-Wextra", "-Werror", source, "-o", program, *flags])
+        return program
+
+    def test_all_is_where_it_is_looked_for(self) -> None:
+        found = set(files(self.prefix))
+        pages = {name for name in found if name.startswith("share/man/man1/imgtask-")}
+        self.assertGreater(len(pages), 5)
+        headers = {name for name in found if name.startswith("include/")}
+        self.assertEqual(headers, {f"include/{file.name}" for file in (ROOT / "include").iterdir()})
+        self.assertEqual(found - pages - headers, FILES - headers)
+        self.assertEqual(self.left_in_stage, [])
+        self.assertEqual(os.readlink(self.prefix / "lib/libimgtask.so"), "libimgtask.so.0")
+        self.assertEqual(os.readlink(self.prefix / "lib/libimgtask.so.0"), f"libimgtask.so.{VERSION}")
+        for name in found:
+            mode = (self.prefix / name).stat().st_mode & 0o777
+            runs = name == "bin/imgtask" or ".so" in name
+            self.assertEqual(mode, 0o755 if runs else 0o644, name)
+
+    def test_nothing_names_the_folders_of_the_build(self) -> None:
+        target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
+        secrets = {str(place).encode() for place in (ROOT, Path.home(), target, self.prefix)}
+        for name in files(self.prefix):
+            content = (self.prefix / name).read_bytes()
+            self.assertEqual([secret for secret in secrets if secret in content], [], name)
+
+    def test_a_second_install_builds_nothing_and_changes_nothing(self) -> None:
+        def taken() -> dict:
+            return {name: (self.folder / name).read_bytes() for name in files(self.folder)}
+
+        make("install", f"DESTDIR={self.folder}")
+        first = taken()
+        make("install", f"DESTDIR={self.folder}")
+        self.assertEqual(sorted(first), sorted(taken()))
+        self.assertEqual(first, taken())
+
+    def test_uninstall_takes_everything_away_and_nothing_else(self) -> None:
+        prefix = self.folder / "usr/local"
+        (prefix / "lib").mkdir(parents=True)
+        (prefix / "lib/libother.so").write_text("not ours")
+        make("install", f"DESTDIR={self.folder}")
+        self.assertGreater(len(files(self.folder)), len(FILES))
+        make("uninstall", f"DESTDIR={self.folder}")
+        self.assertEqual(files(self.folder), ["usr/local/lib/libother.so"])
+        self.assertEqual([path for path in self.folder.rglob("*imgtask*")], [])
+
+    @needs("pkg-config", "cc", "c++")
+    def test_programs_find_the_shared_library_by_pkg_config(self) -> None:
+        flags = self.pkg_config("--cflags", "--libs", "imgtask")
+        programs = [self.build(f"{source.suffix[1:]}-shared", source, flags) for source in (C_PROGRAM, CPP_PROGRAM)]
+        for program in programs:
+            self.assert_needs_the_library(program, True)
+        self.come_to_an_image(*programs, command=self.prefix / "bin/imgtask", libraries=self.prefix / "lib")
+
+    @needs("pkg-config", "cc", "c++")
+    def test_programs_take_the_archive_in_by_pkg_config(self) -> None:
+        flags = self.pkg_config("--cflags", "--libs", "imgtask-static")
+        programs = [self.build(f"{source.suffix[1:]}-archive", source, flags) for source in (C_PROGRAM, CPP_PROGRAM)]
+        for program in programs:
+            self.assert_needs_the_library(program, False)
+        self.come_to_an_image(*programs)
+
+    @needs("pkg-config", "cc")
+    def test_a_program_without_any_shared_library_links_by_pkg_config_static(self) -> None:
+        flags = self.pkg_config("--static", "--cflags", "--libs", "imgtask")
+        # The linker warns that names are looked up by shared libraries even then; none is needed here.
+        program = self.build("alone", C_PROGRAM, ["-static", *flags])
+        self.assertNotIn("(NEEDED)", run(["readelf", "-d", program]))
+        self.come_to_an_image(program)
+
+    @needs("cmake", "cc", "c++")
+    def test_programs_find_both_libraries_by_cmake(self) -> None:
+        build = self.folder / "build"
+        run(["cmake", "-S", CONSUMER, "-B", build, f"-DCMAKE_PREFIX_PATH={self.prefix}", f"-DEXAMPLES={EXAMPLES}"])
+        run(["cmake", "--build", build])
+        programs = [build / name for name in ("c-shared", "c-static", "cpp-shared", "cpp-static")]
+        for program in programs:
+            self.assert_needs_the_library(program, program.name.endswith("shared"))
+        self.come_to_an_image(*programs)
+
+    @needs("cmake")
+    def test_cmake_is_told_what_is_not_there(self) -> None:
+        def configured(wanted: str, fails: bool) -> str:
+            source = self.folder / "source"
+            source.mkdir(exist_ok=True)
+            (source / "CMakeLists.txt").write_text(
+                f"cmake_minimum_required(VERSION 3.16)\nproject(p C)\nfind_package(imgtask {wanted})\n"
+                'message(STATUS "found ${imgtask_FOUND} ${imgtask_VERSION}")\n'
+            )
+            shutil.rmtree(self.folder / "build", ignore_errors=True)
+            return run(["cmake", "-S", source, "-B", self.folder / "build", f"-DCMAKE_PREFIX_PATH={self.prefix}"], fails=fails)
+
+        self.assertIn(f"found 1 {VERSION}", configured("0.1 REQUIRED", False))
+        self.assertIn(f"found 1 {VERSION}", configured("0.0.9...0.2 REQUIRED", False))
+        self.assertIn("found 1", configured("COMPONENTS static", False))
+        self.assertIn(f"version: {VERSION}", configured("0.2 REQUIRED", True))
+        self.assertIn(f"version: {VERSION}", configured("1.0 REQUIRED", True))
+        self.assertIn("imgtask::fast is not installed", configured("REQUIRED COMPONENTS fast", True))
+        self.assertIn("found 0", configured("QUIET COMPONENTS fast", False))
+
+    def test_every_subcommand_has_a_manual_page(self) -> None:
+        page = (self.prefix / "share/man/man1/imgtask.1").read_text()
+        self.assertIn(".TH", page)
+        for name in ("submit", "wait", "download", "sandbox"):
+            self.assertIn(name, page)
+            self.assertTrue((self.prefix / f"share/man/man1/imgtask-{name}.1").is_file(), name)
+
+
+class Places(Case):
+    """The folders that a packager names."""
+
+    def paths_of(self, name: str) -> dict:
+        text = next(self.folder.rglob(f"{name}.pc")).read_text()
+        return dict(line.split("=", 1) for line in text.splitlines() if "=" in line.split(" ")[0])
+
+    @needs("pkg-config", "cc")
+    def test_a_system_s_own_prefix_is_told_by_name_and_works_in_a_sysroot(self) -> None:
+        make("install", f"DESTDIR={self.folder}", "prefix=/usr", "libdir=/usr/lib/x86_64-linux-gnu")
+        library = self.folder / "usr/lib/x86_64-linux-gnu"
+        self.assertTrue((library / "libimgtask.so.0").exists())
+        self.assertEqual(self.paths_of("imgtask")["prefix"], "/usr")
+        said = run(["pkg-config", "--cflags", "--libs", "imgtask"], env=environment(
+            PKG_CONFIG_LIBDIR=library / "pkgconfig", PKG_CONFIG_SYSROOT_DIR=self.folder))
+        program = self.folder / "program"
+        run(["cc", C_PROGRAM, f"-I{self.folder}/usr/include", "-o", program, f"-L{library}", *said.split()])
+        self.come_to_an_image(program, libraries=library)
+
+    @needs("cmake", "cc", "c++")
+    def test_each_folder_can_be_elsewhere(self) -> None:
+        places = {name: self.folder / name for name in ("prefix", "libdir", "includedir", "bindir", "mandir", "datadir", "docdir")}
+        make("install", *(f"{name}={place}" for name, place in places.items()))
+        for place, name in ((places["libdir"], "libimgtask.a"), (places["includedir"], "imgtask.h"), (places["bindir"], "imgtask"),
+                            (places["mandir"], "man1/imgtask.1"), (places["datadir"], "zsh/site-functions/_imgtask"),
+                            (places["docdir"], "LICENSE-MIT")):
+            self.assertTrue((place / name).exists(), name)
+        self.assertFalse(places["prefix"].exists())
+        build = self.folder / "build"
+        run(["cmake", "-S", CONSUMER, "-B", build, f"-Dimgtask_DIR={places['libdir']}/cmake/imgtask", f"-DEXAMPLES={EXAMPLES}"])
+        run(["cmake", "--build", build, "--target", "c-shared"])
+        self.come_to_an_image(build / "c-shared")
+        make("uninstall", *(f"{name}={place}" for name, place in places.items()))
+        self.assertEqual([name for place in places.values() for name in files(place)], [])
+
+    @needs("pkg-config")
+    def test_capital_letters_and_a_lib64_do_too(self) -> None:
+        make("install", f"PREFIX={self.folder}", f"LIBDIR={self.folder}/lib64")
+        self.assertEqual(self.paths_of("imgtask")["prefix"], "${pcfiledir}/../..")
+        said = run(["pkg-config", "--variable=includedir", "imgtask"], env=environment(PKG_CONFIG_PATH=self.folder / "lib64/pkgconfig"))
+        self.assertEqual(Path(said.strip()).resolve(), self.folder.resolve() / "include")
+
+    def test_what_is_built_for_another_machine_lies_in_that_machine_s_folder(self) -> None:
+        # A cargo that builds nothing, and tells where it was to build.
+        cargo = self.folder / "cargo"
+        cargo.write_text('''#!/bin/sh
+case "$*" in *cdylib*) f=release/libimgtask.so ;; *staticlib*) f=release-static/libimgtask.a ;; *) f=tool/imgtask ;; esac
+mkdir -p "$(dirname "$CARGO_TARGET_DIR/$CARGO_BUILD_TARGET/$f")"
+echo "for $CARGO_BUILD_TARGET" >"$CARGO_TARGET_DIR/$CARGO_BUILD_TARGET/$f"
+''')
+        cargo.chmod(0o755)
+        triple = "x86_64-unknown-linux-gnu"
+        for how in ([f"CARGO_BUILD_TARGET={triple}"], []):
+            build = self.folder / f"build{len(how)}"
+            changes = {} if how else {"CARGO_BUILD_TARGET": triple}
+            run(["make", "-C", ROOT, f"CARGO={cargo}", f"BUILD={build}", "STRIP=true", *how, "lib", "tool"],
+                env=environment(CARGO_TARGET_DIR=self.folder / "target", **changes))
+            for name in (f"lib/libimgtask.so.{VERSION}", "lib/libimgtask.a", "bin/imgtask"):
+                self.assertEqual((build / name).read_text(), f"for {triple}\n")
+
+
+if __name__ == "__main__":
+    unittest.main()
