@@ -696,7 +696,12 @@ class Loops(WithSandbox):
         refs = self.sandbox.make(5, "a cat [never]")
         loop = asyncio.new_event_loop()
         watching = client.aio.watch([*self.sandbox.make(1), *refs])
-        loop.run_until_complete(watching.__anext__())
+
+        async def first() -> None:
+            # On the loop, which is then to end the generator, and cannot when it is closed.
+            await watching.__anext__()
+
+        loop.run_until_complete(first())
         loop.close()
         self.assertEqual(client.pending, 5)
         with warnings.catch_warnings():
