@@ -14,6 +14,8 @@ use crate::ui::window;
 
 /// IMGTASK_ABI_VERSION of the library inside.
 const ABI: u32 = 0;
+/// What the feature `cli` brings with it.
+const FEATURES: &str = "cli decode dialect-tools journal";
 /// No clock that is right says an earlier time: 2026-01-01.
 const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
 /// What other programs of this project read.
@@ -23,8 +25,6 @@ const PROXIES: [&str; 5] = ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_prox
 
 pub(super) fn versions() -> Vec<Fact> {
     let version = env!("CARGO_PKG_VERSION");
-    let mut features = vec!["cli", "decode", "dialect-tools", "journal"];
-    features.retain(|feature| *feature != "journal" || cfg!(feature = "journal"));
     let (arch, os) = (std::env::consts::ARCH, std::env::consts::OS);
     let family = match () {
         () if cfg!(target_env = "gnu") => "-gnu",
@@ -39,7 +39,7 @@ pub(super) fn versions() -> Vec<Fact> {
         Fact::new("Versions", "command", version),
         Fact::new("Versions", "library", format!("{version}, inside the command")),
         Fact::new("Versions", "abi", ABI.to_string()),
-        Fact::new("Versions", "features", features.join(" ")),
+        Fact::new("Versions", "features", FEATURES),
         Fact::new("Versions", "target", format!("{arch}-{os}{family}, {build}")),
         match since < EARLIEST {
             true => clock.wrong(
