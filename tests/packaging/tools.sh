@@ -5,37 +5,10 @@ set -eu
 tools=${XDG_CACHE_HOME:-$HOME/.cache}/imgtask-tools
 mkdir -p "$tools/bin"
 
-# Debian's own cargo-c of a later suite, run by that suite's loader: an edition 2024 needs a newer one than a stable Debian has.
+# Debian's own cargo-c of a later suite: an edition 2024 needs a newer one than a stable Debian has.
 cargo_c() {
-  local at=$tools/cargo-c suite=forky mirror
-  mirror=$(awk '/^URIs:/ {print $2; exit}' /etc/apt/sources.list.d/debian.sources)
-  mkdir -p "$at/root" "$at/state/lists/partial" "$at/cache/archives/partial"
-  : >"$at/state/status"
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$at/sources.list"
-  cat >"$at/apt.conf" <<CONF
-Dir::Etc::sourcelist "$at/sources.list";
-Dir::Etc::sourceparts "/dev/null";
-Dir::State "$at/state";
-Dir::State::status "$at/state/status";
-Dir::Cache "$at/cache";
-APT::Install-Recommends "false";
-Debug::NoLocking "true";
-Acquire::Languages "none";
-CONF
-  APT_CONFIG=$at/apt.conf apt-get -qq update
-  APT_CONFIG=$at/apt.conf apt-get -qq install -y --download-only cargo-c
-  local package
-  for package in "$at"/cache/archives/*.deb; do
-    dpkg-deb --fsys-tarfile "$package" | tar -C "$at/root" -xf - --exclude='./usr/share/doc/*' --exclude='./usr/share/locale/*'
-  done
-  rm -rf "$at/cache" "$at/state"
-  local libraries
-  libraries=$(dirname "$(find "$at/root/usr/lib" -name 'libcurl.so.4' | head -n 1)")
-  cat >"$tools/bin/cargo-cinstall" <<RUN
-#!/bin/sh
-exec "$(find "$at/root/usr/lib" -name 'ld-linux*' | head -n 1)" --library-path "$libraries" "$at/root/usr/bin/cargo-cinstall" "\$@"
-RUN
-  chmod +x "$tools/bin/cargo-cinstall"
+  bash "$(dirname "$0")/../unpacked.sh" "$tools/cargo-c" forky cargo-cinstall cargo-c
+  ln -sf ../cargo-c/cargo-cinstall "$tools/bin/cargo-cinstall"
   "$tools/bin/cargo-cinstall" --version
 }
 
