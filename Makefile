@@ -56,7 +56,7 @@ rustc = $(or $(RUSTC),rustc) $(addprefix --target=,$(CARGO_BUILD_TARGET))
 fold = $(shell mkdir -p $(BUILD) && echo 'fn main() {}' | $(rustc) -C link-arg=-Wl,--icf=all \
   -o $(BUILD)/fold - 2>/dev/null && rm -f $(BUILD)/fold && echo -- -C link-arg=-Wl,--icf=all)
 
-# Two commands: with all crate types in one build cargo silently drops link-time optimisation.
+# Two commands: with all crate types in one build cargo silently drops link-time optimisation. Side by side: that takes one processor.
 lib: $(BUILD)/target ## the full library, shared and static, into build/lib
 	@$(call library,$(BUILD)/lib,--features decode$(comma)journal)
 
@@ -65,8 +65,8 @@ lib-lean: $(BUILD)/target ## the library without optional features, into build/l
 
 define library
 mkdir -p $(1)
-$(SHIPPED) rustc $(call hush,$(1)/libimgtask.so) --release --lib --crate-type cdylib $(2) $(fold)
-$(SHIPPED) rustc $(call hush,$(1)/libimgtask.a) --profile release-static --lib --crate-type staticlib $(2)
+$(SHIPPED) rustc $(call hush,$(1)/libimgtask.a) --profile release-static --lib --crate-type staticlib $(2) & archive=$$!; \
+  $(SHIPPED) rustc $(call hush,$(1)/libimgtask.so) --release --lib --crate-type cdylib $(2) $(fold) && wait $$archive
 $(call place,$(TARGET)/release/libimgtask.so,$(1)/libimgtask.so.$(VERSION))
 ln -sf libimgtask.so.$(VERSION) $(1)/libimgtask.so.$(ABI)
 ln -sf libimgtask.so.$(ABI) $(1)/libimgtask.so
