@@ -24,7 +24,7 @@ WHEELS = ROOT / "build" / "wheels"
 VENV = ROOT / "build" / "venv" / "bin"
 
 #: What may be done with it, and on whose terms.
-LICENSES = ("LICENSE-APACHE", "LICENSE-MIT")
+LICENSES = ("LICENSE-APACHE", "LICENSE-MIT", "THIRD-PARTY.md")
 
 
 def only(pattern: str) -> Path:
