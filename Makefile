@@ -11,8 +11,9 @@ comma   := ,
 
 # Builds carry no path of the machine that made them.
 HOME_OF_CARGO := $(or $(CARGO_HOME),$(HOME)/.cargo)
-REMAP   := --remap-path-prefix=$(HOME_OF_CARGO)=cargo --remap-path-prefix=$(CURDIR)=imgtask
-SHIPPED := RUSTFLAGS="$(RUSTFLAGS) $(REMAP)" $(CARGO)
+REMAP   := "--remap-path-prefix=$(HOME_OF_CARGO)=cargo" "--remap-path-prefix=$(CURDIR)=imgtask"
+# Parted by a byte that no path holds: folders may have spaces in their names.
+SHIPPED := CARGO_ENCODED_RUSTFLAGS="$$(printf '%s\037' $(RUSTFLAGS) $(REMAP) | sed 's/.$$//')" $(CARGO)
 # Cargo's output for another machine has a folder of its own.
 TARGET  := $(or $(CARGO_TARGET_DIR),target)$(addprefix /,$(CARGO_BUILD_TARGET))
 

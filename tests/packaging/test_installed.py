@@ -229,6 +229,20 @@ echo "for $CARGO_BUILD_TARGET" >"$CARGO_TARGET_DIR/$CARGO_BUILD_TARGET/$f"
             for name in (f"lib/libimgtask.so.{VERSION}", "lib/libimgtask.a", "bin/imgtask"):
                 self.assertEqual((build / name).read_text(), f"for {triple}\n")
 
+    def test_a_build_in_a_folder_with_spaces_names_no_folder(self) -> None:
+        folder = self.folder / "my games"
+        folder.mkdir()
+        for entry in ROOT.iterdir():
+            if entry.name not in ("build", "target"):
+                (folder / entry.name).symlink_to(entry)
+        cargo = self.folder / "cargo"
+        cargo.write_text('#!/bin/sh\nprintf "%s" "$CARGO_ENCODED_RUSTFLAGS" >"$TOLD"\nexit 1\n')
+        cargo.chmod(0o755)
+        run(["make", "-C", folder, f"CARGO={cargo}", "tool"], fails=True,
+            env=environment(TOLD=self.folder / "told", RUSTFLAGS="-C opt-level=1", CARGO_HOME="/home of/cargo"))
+        self.assertEqual((self.folder / "told").read_text().split("\x1f"), [
+            "-C", "opt-level=1", "--remap-path-prefix=/home of/cargo=cargo", f"--remap-path-prefix={folder.resolve()}=imgtask"])
+
 
 if __name__ == "__main__":
     unittest.main()
