@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Set, Tuple
 
 from pages import Block
 
@@ -76,6 +76,8 @@ def same(shown: str, out: str, err: str, numbers_vary: bool) -> bool:
 class Console:
     """One shell, for one page."""
 
+    open: "Set[Console]" = set()
+
     def __init__(self, folder: Path, environment: Dict[str, str]) -> None:
         self.folder = folder
         self.errors = Path(tempfile.mkstemp(prefix="imgtask-docs-")[1])
@@ -89,6 +91,7 @@ class Console:
             start_new_session=True,
         )
         self.code = 0
+        Console.open.add(self)
 
     def say(self, command: str, limit: float = LIMIT) -> Tuple[str, str]:
         """Runs one command, and gives what it wrote to its output and as errors; `code` is how it ended."""
@@ -151,10 +154,15 @@ class Console:
         said, _ = self.say("env -0 | tr '\\n\\0' ' \\n'")
         return dict(line.split("=", 1) for line in said.split("\n") if "=" in line)
 
-    def close(self) -> None:
+    def kill(self) -> None:
+        """Ends the shell and all that it has started."""
         try:
             os.killpg(self.shell.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
+
+    def close(self) -> None:
+        self.kill()
         self.shell.wait()
+        Console.open.discard(self)
         self.errors.unlink(missing_ok=True)

@@ -21,8 +21,10 @@ the names of the pages (`client`, `task`, `job`, `status` ...), those of Python 
 unless the next one is `echo $?`; what is shown behind it is compared, and a line `...` stands for any lines.
 """
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -238,8 +240,16 @@ def checked(names: List[str], everything: bool) -> Tuple[int, List[Tuple[str, st
     return count, failed, left_out, not_run
 
 
+def give_up(*_: object) -> None:
+    """Told to end: leaves no process of a page behind."""
+    for console in list(Console.open):
+        console.kill()
+    os._exit(143)
+
+
 def main() -> int:
     start = time.monotonic()
+    signal.signal(signal.SIGTERM, give_up)
     names = sys.argv[1:] or all_pages()
     count, failed, left_out, not_run = checked(names, not sys.argv[1:])
     for line in left_out:
