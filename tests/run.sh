@@ -123,10 +123,13 @@ leaks() {
   for known in 'Bearer sk-dimilinks-sandbox' 'sk-CANARY-7f3a' '/p/img/a/0?exp=1&sig=0f' '(CANARYSIG)'; do
     grep -qiE "$secret" <<<"$known" || { echo "the search finds nothing"; return 1; }
   done
-  ! grep -aiEn "$secret" "$@"
+  # Found is 0; 2 is a log that cannot be read, whatever else was found.
+  grep -aiEn "$secret" "$@"
+  [ $? -eq 1 ]
 }
 export -f leaks
-step secrets 60 bash -c 'leaks "$@"' leaks "$log"/rust "$log"/lean "$log"/shipped "$log"/watch "$log"/crash "$log"/python "$log"/pythons "$log"/interop "$log"/wheel "$log"/checks "$log"/thousands "$log"/installed "$log"/sources "$log"/docs "$log"/hosts
+rm -f "$log"/*.end
+step secrets 60 bash -c 'leaks "$@"' leaks "$log"/*
 
 # A step that broke without a failed test to show for it counts as one.
 [ "$broken" -gt 0 ] && [ "$failed" -eq 0 ] && failed=$broken

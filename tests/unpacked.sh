@@ -8,7 +8,9 @@ rm -rf "$folder"
 mkdir -p "$folder/root" "$folder/state/lists/partial" "$folder/cache/archives/partial"
 : >"$folder/state/status"
 # From where this machine has its own packages.
-mirror=$(awk '/^URIs:/ {print $2; exit}' /etc/apt/sources.list.d/debian.sources)
+mirror=$(cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null |
+  awk '/^URIs:/ {print $2; exit} /^deb / {for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) {print $i; exit}}')
+[ -n "$mirror" ] || { echo "unpacked.sh: apt's sources name no place of packages" >&2; exit 1; }
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$folder/sources.list"
 cat >"$folder/apt.conf" <<APT
 Dir::Etc::sourcelist "$folder/sources.list";
@@ -28,6 +30,7 @@ for package in "$folder"/cache/archives/*.deb; do
 done
 rm -rf "$folder/state" "$folder/cache"
 loader=$(find "$folder/root/usr/lib" -name 'ld-linux*' | head -n 1)
+[ -n "$loader" ] || { echo "unpacked.sh: $suite has no loader for this machine" >&2; exit 1; }
 printf '#!/bin/sh\nexec "%s" --library-path "%s" "%s" "$@"\n' "$loader" "$(dirname "$loader")" "$folder/root/usr/bin/$program" \
   >"$folder/$program.new"
 chmod +x "$folder/$program.new"

@@ -3,7 +3,8 @@
     python3 tests/docs/first_image.py                 in this checkout: what is built already is not built again
     python3 tests/docs/first_image.py --cold Python   one way in a fresh clone with nothing built: what a newcomer waits for
 
-Each must end with an image within five minutes.
+Each must end with an image within five minutes, with the build from nothing, which is in the first way and counts for the others:
+in CI this is the first step that builds. Where others use the machine, minutes of processor time count.
 """
 
 import os
@@ -41,8 +42,20 @@ def image(told: str, folder: Path, before: float) -> str:
     return ""
 
 
+#: What the first way took, in seconds and in seconds of processor time.
+first = (0.0, 0.0)
+
+
+def processor_time() -> float:
+    """Of everything that was run so far, and has ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def walk(name: str, block: Block, folder: Path) -> bool:
-    start, now = time.monotonic(), time.time()
+    global first
+    start, used, now = time.monotonic(), processor_time(), time.time()
+    from_nothing = not (folder / "build/bin/imgtask").exists()
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("IMGTASK_", "MAKE", "PYTHONPATH"))}
     console = Console(folder, environment)
     told = ""
@@ -58,15 +71,16 @@ def walk(name: str, block: Block, folder: Path) -> bool:
         return False
     finally:
         console.close()
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    took, seen = time.monotonic() - start, image(told, folder, now)
+    took, used, seen = time.monotonic() - start + first[0], processor_time() - used + first[1], image(told, folder, now)
     for made in ("show", "save", "lighthouse.png"):
         (folder / made).unlink(missing_ok=True)
-    print(f"{name}: {used.ru_utime + used.ru_stime:.0f} s of processor time so far")
-    if not seen or took > MINUTES * 60:
-        print(f"FAIL: README.md:{block.line}\n{name}: {seen or 'no image'} after {took:.0f} s")
+    if from_nothing:
+        first = (took, used)
+    said = f"{name}: {seen or 'no image'} after {took:.0f} s, {used:.0f} s of processor time"
+    if not seen or min(took, used) > MINUTES * 60:
+        print(f"FAIL: README.md:{block.line}\n{said}")
         return False
-    print(f"{name}: {seen}, after {took:.0f} s")
+    print(f"{said}{', built from nothing' if first[0] else ''}")
     return True
 
 
