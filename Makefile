@@ -9,11 +9,21 @@ BUILD   := build
 VENV    := $(BUILD)/venv
 comma   := ,
 
+# Who installs may have another environment than who built: sudo drops what was built for.
+ifeq ($(origin CARGO_BUILD_TARGET)$(filter-out uninstall,$(MAKECMDGOALS)),undefinedinstall)
+CARGO_BUILD_TARGET := $(shell cat $(BUILD)/target 2>/dev/null)
+ifneq ($(CARGO_BUILD_TARGET),)
+export CARGO_BUILD_TARGET
+endif
+endif
+
 # Builds carry no path of the machine that made them.
 HOME_OF_CARGO := $(or $(CARGO_HOME),$(HOME)/.cargo)
 REMAP   := "--remap-path-prefix=$(HOME_OF_CARGO)=cargo" "--remap-path-prefix=$(CURDIR)=imgtask"
 # Parted by a byte that no path holds: folders may have spaces in their names.
-SHIPPED := CARGO_ENCODED_RUSTFLAGS="$$(printf '%s\037' $(RUSTFLAGS) $(REMAP) | sed 's/.$$//')" $(CARGO)
+GIVEN   := $(if $(CARGO_ENCODED_RUSTFLAGS),"$$CARGO_ENCODED_RUSTFLAGS",$(RUSTFLAGS))
+FLAGS   := CARGO_ENCODED_RUSTFLAGS="$$(printf '%s\037' $(GIVEN) $(REMAP) | sed 's/.$$//')"
+SHIPPED := $(FLAGS) $(CARGO)
 # Cargo's output for another machine has a folder of its own.
 TARGET  := $(or $(CARGO_TARGET_DIR),target)$(addprefix /,$(CARGO_BUILD_TARGET))
 
@@ -24,7 +34,7 @@ ABI     := 0
 hush     = $(if $(wildcard $(1)),--quiet)
 
 # A program that uses the old file goes on with it.
-place = cp $(1) $(2).new && mv -f $(2).new $(2)
+place = cp "$(1)" $(2).new && mv -f $(2).new $(2)
 
 .PHONY: demo dev docs test lib lib-lean install uninstall wheel sdist venv notices header schema examples bench lint clean help
 
@@ -64,17 +74,24 @@ lib: $(BUILD)/target ## the full library, shared and static, into build/lib
 lib-lean: $(BUILD)/target ## the library without optional features, into build/lib-lean
 	@$(call library,$(BUILD)/lib-lean,)
 
+# Each leads processes of its own: when one build fails, or make is ended, nothing goes on.
+lead := $(if $(shell command -v setsid),setsid)
+
 define library
 mkdir -p $(1)
-$(SHIPPED) rustc $(call hush,$(1)/libimgtask.a) --profile release-static --lib --crate-type staticlib $(2) & archive=$$!; \
-  $(SHIPPED) rustc $(call hush,$(1)/libimgtask.so) --release --lib --crate-type cdylib $(2) $(fold) && wait $$archive
+export $(FLAGS); \
+  $(lead) $(CARGO) rustc $(call hush,$(1)/libimgtask.a) --profile release-static --lib --crate-type staticlib $(2) & archive=$$!; \
+  $(lead) $(CARGO) rustc $(call hush,$(1)/libimgtask.so) --release --lib --crate-type cdylib $(2) $(fold) & shared=$$!; \
+  trap 'kill -- -$$archive -$$shared $$archive $$shared 2>/dev/null' EXIT; trap 'exit 130' INT; trap 'exit 143' HUP TERM; \
+  wait $$shared && wait $$archive && trap - EXIT
 $(call place,$(TARGET)/release/libimgtask.so,$(1)/libimgtask.so.$(VERSION))
 ln -sf libimgtask.so.$(VERSION) $(1)/libimgtask.so.$(ABI)
 ln -sf libimgtask.so.$(ABI) $(1)/libimgtask.so
 echo | $(rustc) --crate-type staticlib --print native-static-libs -o $(BUILD)/empty.a - 2>&1 | \
   sed -n 's/.*native-static-libs: *//p' | sed 's/ *-lgcc_s\>//; s/ *-lc\>//; s/^ *//' >$(1)/native-static-libs.txt
+test -s $(1)/native-static-libs.txt || { echo "rustc does not say what an archive is linked with: --print native-static-libs" >&2; exit 1; }
 rm -f $(BUILD)/empty.a
-cp $(TARGET)/release-static/libimgtask.a $(1)/libimgtask.a.new
+cp "$(TARGET)/release-static/libimgtask.a" $(1)/libimgtask.a.new
 # What C compilers note for debuggers holds the paths of this machine, and cargo strips no archive.
 $(STRIP) -S $(1)/libimgtask.a.new
 mv -f $(1)/libimgtask.a.new $(1)/libimgtask.a
@@ -83,7 +100,7 @@ endef
 # The backend has CMake call cargo, which finds here what `make lib` has built. auditwheel names the systems that the wheel runs on.
 wheel: venv ## the Python wheel, with the library inside, into build/wheels
 	@rm -rf $(BUILD)/wheels/raw $(BUILD)/wheels/*.whl
-	@CARGO_TARGET_DIR=$(abspath $(or $(CARGO_TARGET_DIR),target)) $(VENV)/bin/python -m build --no-isolation --wheel --outdir $(BUILD)/wheels/raw
+	@CARGO_TARGET_DIR="$(abspath $(or $(CARGO_TARGET_DIR),target))" $(VENV)/bin/python -m build --no-isolation --wheel --outdir $(BUILD)/wheels/raw
 	@PATH="$(abspath $(VENV))/bin:$$PATH" $(VENV)/bin/auditwheel repair --wheel-dir $(BUILD)/wheels $(BUILD)/wheels/raw/*.whl
 
 sdist: venv ## the sources of the wheel, into build/wheels

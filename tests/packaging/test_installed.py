@@ -229,6 +229,39 @@ echo "for $CARGO_BUILD_TARGET" >"$CARGO_TARGET_DIR/$CARGO_BUILD_TARGET/$f"
             for name in (f"lib/libimgtask.so.{VERSION}", "lib/libimgtask.a", "bin/imgtask"):
                 self.assertEqual((build / name).read_text(), f"for {triple}\n")
 
+    def test_what_was_built_for_another_machine_is_installed_by_who_does_not_name_it(self) -> None:
+        build = self.folder / "build"
+        shutil.copytree(ROOT / "build/bin", build / "bin")
+        shutil.copytree(ROOT / "build/lib", build / "lib", symlinks=True)
+        (build / "target").write_text("x86_64-unknown-linux-gnu\n")
+        os.utime(build / "target", (0, 0))
+        without = environment(DESTDIR=self.folder / "stage")
+        without.pop("CARGO_BUILD_TARGET", None)
+        install = ["make", "-C", ROOT, "CARGO=/bin/false", f"BUILD={build}", "install"]
+        run(install, env=without)
+        self.assertTrue((self.folder / "stage/usr/local/lib/libimgtask.a").is_file())
+        run(install, env={**without, "CARGO_BUILD_TARGET": "riscv64gc-unknown-linux-gnu"}, fails=True)
+
+    def test_when_one_build_fails_the_other_ends(self) -> None:
+        cargo = self.folder / "cargo"
+        cargo.write_text(f'''#!/bin/sh
+case "$*" in
+*staticlib*) sleep 600 & touch "{self.folder}/began"; wait ;;
+*) while [ ! -e "{self.folder}/began" ]; do sleep 0.05; done; exit 3 ;;
+esac
+''')
+        cargo.chmod(0o755)
+        # Reads until the last process has closed the output.
+        said = run(["make", "-C", ROOT, f"CARGO={cargo}", f"BUILD={self.folder}/build", "lib"], limit=30, fails=True, env=environment())
+        self.assertIn("Error 3", said)
+
+    def test_a_compiler_that_does_not_say_what_an_archive_needs_ends_the_build(self) -> None:
+        (self.folder / "release").mkdir()
+        (self.folder / "release/libimgtask.so").touch()
+        said = run(["make", "-C", ROOT, "CARGO=true", "RUSTC=true", f"BUILD={self.folder}/build", f"TARGET={self.folder}", "lib"],
+                   fails=True, env=environment())
+        self.assertIn("native-static-libs", said)
+
     def test_a_build_in_a_folder_with_spaces_names_no_folder(self) -> None:
         folder = self.folder / "my games"
         folder.mkdir()
@@ -242,6 +275,11 @@ echo "for $CARGO_BUILD_TARGET" >"$CARGO_TARGET_DIR/$CARGO_BUILD_TARGET/$f"
             env=environment(TOLD=self.folder / "told", RUSTFLAGS="-C opt-level=1", CARGO_HOME="/home of/cargo"))
         self.assertEqual((self.folder / "told").read_text().split("\x1f"), [
             "-C", "opt-level=1", "--remap-path-prefix=/home of/cargo=cargo", f"--remap-path-prefix={folder.resolve()}=imgtask"])
+        # What is given parted counts, as with cargo.
+        run(["make", "-C", folder, f"CARGO={cargo}", "tool"], fails=True, env=environment(
+            TOLD=self.folder / "told", RUSTFLAGS="-C opt-level=1", CARGO_HOME="/c", CARGO_ENCODED_RUSTFLAGS="--cfg\x1fa b=$c"))
+        self.assertEqual((self.folder / "told").read_text().split("\x1f"), [
+            "--cfg", "a b=$c", "--remap-path-prefix=/c=cargo", f"--remap-path-prefix={folder.resolve()}=imgtask"])
 
 
 if __name__ == "__main__":
