@@ -30,14 +30,14 @@
  * std::bad_alloc.
  *
  * Owners. client, task, bytes, error and event move and do not copy. One that was moved from, or made without arguments, is empty:
- * false, without words, and calls with it fail with null_argument. get() and release() lead to the C interface and the constructor
- * from a C handle back.
+ * without a handle and words, and calls with it fail with null_argument; of an error that was moved from the status stays. get() and
+ * release() lead to the C interface and the constructor from a C handle back.
  *
  * Views. Every std::string_view and bytes_view is borrowed from the object that gave it, and good for as long as that object's
  * handle lives: also when the object is moved. Every std::string_view has a NUL behind it: its data() is a C string. No image is
  * copied.
  *
- * Texts that go in are UTF-8 and copied. One with a NUL inside is invalid_utf8.
+ * Texts that go in are UTF-8 and copied. One with a NUL inside is invalid_utf8, a NULL const char * is null_argument.
  *
  * Threads and processes: as imgtask.h says, which is the manual of every call: its statuses, limits and times. Any number
  * of threads may call a client and read tasks, bytes and errors; all else, and every change, is for one thread at a time.
@@ -300,6 +300,12 @@ inline std::uint32_t to_c(std::chrono::milliseconds time) noexcept
     constexpr auto most = default_timeout.count();
     const auto count = time.count();
     return static_cast<std::uint32_t>(count < 0 ? 0 : count > most ? most - 1 : count);
+}
+
+/** For what is a default when it is 0: a time that was over before it began is not the default, but as short as can be. */
+inline std::uint32_t to_c_or_default(std::chrono::milliseconds time) noexcept
+{
+    return time.count() < 0 ? 1 : to_c(time);
 }
 
 inline std::optional<unix_seconds> moment(std::int64_t seconds) noexcept
@@ -630,6 +636,10 @@ public:
     {
     }
 
+    // A move is a copy: what was moved from still has its error.
+    exception(const exception &) = default;
+    exception &operator=(const exception &) = default;
+
     /** All that the error says, and the task that was known. */
     [[nodiscard]] imgtask::error &error() noexcept { return *error_; }
     /** @copydoc error() */
@@ -746,6 +756,8 @@ public:
     [[nodiscard]] T *operator->() & noexcept { return &*value_; }
     /** @copydoc operator*() */
     [[nodiscard]] const T *operator->() const & noexcept { return &*value_; }
+    // The value of a result that is gone with the statement would look like one that stays, and give views.
+    const T *operator->() const && = delete;
 
     /** What `next` makes of the value, a result of its own; the error where there is none. */
     template <class Next>
@@ -960,6 +972,37 @@ struct options {
     }
 };
 
+/**
+ * A text that goes in: a C string, a std::string, or anything else that is a std::string_view. It is copied. A NULL const char *, as
+ * std::getenv may give it, is what NULL is to C: null_argument, and no provider.
+ */
+class text {
+public:
+    /** A C string, or NULL. */
+    text(const char *from) : text(detail::view(from), from == nullptr) {}
+    /** Anything that is a std::string_view. */
+    template <class From, std::enable_if_t<std::is_convertible_v<const From &, std::string_view> &&
+                                               !std::is_pointer_v<std::decay_t<From>>,
+                                           int> = 0>
+    text(const From &from) : text(from, false)
+    {
+    }
+    text(std::nullptr_t) = delete;
+
+    /** The text; empty for NULL. */
+    [[nodiscard]] std::string_view view() const & noexcept { return text_; }
+    std::string_view view() const && = delete;
+    /** As the C interface takes it. */
+    [[nodiscard]] const char *c_str() const & noexcept { return is_null_ ? nullptr : detail::c_str(text_); }
+    const char *c_str() const && = delete;
+
+private:
+    text(std::string_view from, bool is_null) : text_(from), is_null_(is_null) {}
+
+    std::string text_;
+    bool is_null_;
+};
+
 /** Which task a call is about: a task that was seen, its id, or the poll address that the service gave. */
 class task_ref {
 public:
@@ -968,15 +1011,17 @@ public:
     /** An id, or a poll address that the service gave. */
     task_ref(std::string_view id) : text_(id) {}
     /** An id, or a poll address that the service gave. */
-    task_ref(std::string id) noexcept : text_(std::move(id)) {}
-    /** An id, or a poll address that the service gave. */
+    task_ref(const std::string &id) : text_(id) {}
+    /** An id, or a poll address that the service gave. NULL is null_argument. */
     task_ref(const char *id) : text_(id) {}
+    task_ref(std::nullptr_t) = delete;
 
     /** As the C interface takes it. */
-    [[nodiscard]] const char *c_str() const noexcept { return detail::c_str(text_); }
+    [[nodiscard]] const char *c_str() const & noexcept { return text_.c_str(); }
+    const char *c_str() const && = delete;
 
 private:
-    std::string text_;
+    text text_;
 };
 
 /** Work to be done without blocking: imgtask_job. Set one of request_json, task_ref and task, and how far it goes. */
@@ -1070,6 +1115,26 @@ public:
           receipt_(without_handles(taken))
     {
     }
+    /** Leaves the other one empty: its label is not its own any more. */
+    event(event &&other) noexcept { *this = std::move(other); }
+    /** @copydoc event(event &&) */
+    event &operator=(event &&other) noexcept
+    {
+        if (this != &other) {
+            receipt_ = std::move(other.receipt_);
+            op = std::exchange(other.op, 0);
+            kind = std::exchange(other.kind, {});
+            goal = std::exchange(other.goal, {});
+            status = std::exchange(other.status, imgtask::status::ok);
+            image_index = std::exchange(other.image_index, 0);
+            user_data = std::exchange(other.user_data, nullptr);
+            label = std::exchange(other.label, "");
+            task = std::move(other.task);
+            bytes = std::move(other.bytes);
+            error = std::exchange(other.error, imgtask::error());
+        }
+        return *this;
+    }
 
     /** Whether it is the job's last one. */
     [[nodiscard]] bool is_final() const noexcept { return kind == event_kind::final; }
@@ -1077,13 +1142,14 @@ public:
     [[nodiscard]] bool ok() const noexcept { return status == imgtask::status::ok; }
     /** For a final event that was not dealt with: its job comes back after a restart. */
     void keep_in_journal() noexcept { receipt_.keep_in_journal(); }
-    /** The event with what is still in it, for the C interface, which has to clear it. */
+    /** The event with what is still in it, for the C interface, which has to clear it. Leaves this one empty. */
     [[nodiscard]] imgtask_event release() noexcept
     {
         imgtask_event given = receipt_.give_up();
         given.task = task.release();
         given.bytes = bytes.release();
         given.error = error.release();
+        *this = event();
         return given;
     }
 
@@ -1124,9 +1190,9 @@ public:
             return *this;
         }
         /** Whether there is an event. */
-        bool operator!=(sentinel) const noexcept { return range_->current_.op != 0; }
+        bool operator!=(sentinel) const noexcept { return range_->has_one_; }
         /** Whether there is none. */
-        bool operator==(sentinel) const noexcept { return range_->current_.op == 0; }
+        bool operator==(sentinel) const noexcept { return !range_->has_one_; }
 
     private:
         event_range *range_;
@@ -1148,18 +1214,21 @@ private:
     void take() noexcept
     {
         current_ = event();
+        has_one_ = false;
         status_ = imgtask::status::ok;
         if (left_ == 0)
             return;
         --left_;
         auto taken = detail::sized<imgtask_event>();
         status_ = static_cast<imgtask::status>(imgtask_client_next_event(client_, 0, &taken));
-        if (status_ == imgtask::status::ok)
+        has_one_ = status_ == imgtask::status::ok;
+        if (has_one_)
             current_ = event(taken);
     }
 
     imgtask_client *client_;
     std::size_t left_;
+    bool has_one_ = false; // also while the loop's body has moved it out
     imgtask::status status_ = imgtask::status::ok;
     event current_;
 };
@@ -1182,26 +1251,25 @@ public:
     }
     /** @copydoc client(const options &) */
     template <class OnFailure = detail::on_failure>
-    explicit client(std::string_view provider) : client(create(provider).template value<OnFailure>())
+    explicit client(const text &provider) : client(create(provider).template value<OnFailure>())
     {
     }
 
     /** Creates a client. Opens no connection and starts no thread. A key that is missing is invalid_argument. */
     [[nodiscard]] static result<client> create(const options &with) noexcept;
     /** Creates a client of a built-in provider, all else as the environment and the defaults say. */
-    [[nodiscard]] static result<client> create(std::string_view provider)
+    [[nodiscard]] static result<client> create(const text &provider)
     {
         options with;
-        with.provider = provider;
+        with.provider = provider.view();
         return create(with);
     }
 
     /** Submits a request, the provider's own JSON object. Never sent twice by itself. Final at once where the answer is the image. */
-    [[nodiscard]] result<task> submit(std::string_view request_json)
+    [[nodiscard]] result<task> submit(const text &request_json) noexcept
     {
-        const std::string request(request_json);
         return detail::made<task>([&](imgtask_task **out, imgtask_error **why) {
-            return imgtask_client_submit(get(), detail::c_str(request), out, why);
+            return imgtask_client_submit(get(), request_json.c_str(), out, why);
         });
     }
     /** Looks at a task once. */
@@ -1247,12 +1315,11 @@ public:
      * @param flags        flag::no_replace.
      * @return what is known of the image, without data.
      */
-    [[nodiscard]] result<bytes> download_file(const task &of, std::string_view path, std::size_t image_index = 0,
-                                              flag flags = flag::none)
+    [[nodiscard]] result<bytes> download_file(const task &of, const text &path, std::size_t image_index = 0,
+                                              flag flags = flag::none) noexcept
     {
-        const std::string file(path);
         return detail::made<bytes>([&](imgtask_bytes **out, imgtask_error **why) {
-            return imgtask_client_download_file(get(), of.get(), image_index, detail::c_str(file),
+            return imgtask_client_download_file(get(), of.get(), image_index, path.c_str(),
                                                 static_cast<std::uint32_t>(flags), out, why);
         });
     }
@@ -1308,11 +1375,10 @@ public:
     }
 
     /** Uses another key from the next request on: for short-lived tokens. */
-    result<void> set_key(std::string_view api_key)
+    result<void> set_key(const text &api_key) noexcept
     {
-        const std::string key(api_key);
         imgtask_error *why = nullptr;
-        const auto got = static_cast<imgtask::status>(imgtask_client_set_key(get(), detail::c_str(key), &why));
+        const auto got = static_cast<imgtask::status>(imgtask_client_set_key(get(), api_key.c_str(), &why));
         return error(got, why);
     }
     /** Ends every blocking call in flight with cancelled; the client stays usable. */
@@ -1344,12 +1410,12 @@ inline result<client> client::create(const options &with) noexcept
     c.proxy_url = detail::c_str_or_null(with.proxy_url);
     c.ca_file = detail::c_str_or_null(with.ca_file);
     c.journal_path = detail::c_str_or_null(with.journal_path);
-    c.connect_timeout_ms = detail::to_c(with.connect_timeout);
-    c.request_timeout_ms = detail::to_c(with.request_timeout);
-    c.submit_timeout_ms = detail::to_c(with.submit_timeout);
-    c.stall_timeout_ms = detail::to_c(with.stall_timeout);
-    c.wait_timeout_ms = detail::to_c(with.wait_timeout);
-    c.poll_interval_ms = detail::to_c(with.poll_interval);
+    c.connect_timeout_ms = detail::to_c_or_default(with.connect_timeout);
+    c.request_timeout_ms = detail::to_c_or_default(with.request_timeout);
+    c.submit_timeout_ms = detail::to_c_or_default(with.submit_timeout);
+    c.stall_timeout_ms = detail::to_c_or_default(with.stall_timeout);
+    c.wait_timeout_ms = detail::to_c_or_default(with.wait_timeout);
+    c.poll_interval_ms = detail::to_c_or_default(with.poll_interval);
     c.max_requests_per_minute = with.max_requests_per_minute;
     c.max_workers = with.max_workers;
     c.max_pending = with.max_pending;
@@ -1377,7 +1443,7 @@ inline result<std::uint64_t> client::start(const job &work) noexcept
     c.image_index = work.image_index;
     c.goal = static_cast<std::uint32_t>(work.goal);
     c.flags = static_cast<std::uint32_t>(work.flags);
-    c.timeout_ms = detail::to_c(work.timeout);
+    c.timeout_ms = detail::to_c_or_default(work.timeout);
     c.max_side = work.max_side;
     std::uint64_t op = 0;
     return detail::given(imgtask_client_start(get(), &c, &op), op);

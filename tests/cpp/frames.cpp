@@ -117,11 +117,10 @@ void a_loop_takes_no_more_than_it_wants_and_says_why_it_ended()
     }
     CHECK(taken == 2 && client.pending() == 3);
     CHECK_STATUS(two.status(), imgtask::status::ok);
-    // What a loop does not get to stays for the next.
-    for (imgtask::event &event : client.events()) {
-        CHECK(event.is_final());
-        break;
-    }
+    // What a loop does not get to stays for the next; and an event that is moved out does not end it.
+    auto one = client.events();
+    auto at = one.begin();
+    CHECK(imgtask::event(std::move(*at)).is_final() && at != one.end());
     CHECK(client.pending() == 2);
     auto rest = client.events();
     for (imgtask::event &event : rest)
@@ -170,6 +169,12 @@ void somebody_waits_for_events_instead()
     CHECK_TEXT(moved.label, "kept");
     CHECK_STATUS(moved.status, imgtask::status::no_image);
     CHECK(moved.task.is_final() && !moved.bytes);
+    // What was moved from is empty: its label would be another's.
+    CHECK(kept.op == 0 && !kept.is_final() && kept.ok() && kept.label.empty() && !kept.task && !kept.error); // NOLINT
+    kept = std::move(moved);
+    CHECK(moved.op == 0 && !moved.is_final() && moved.label.empty() && !moved.error); // NOLINT
+    moved = std::move(kept);
+    CHECK_TEXT(moved.label, "kept");
     try {
         throw imgtask::exception(std::move(moved.error));
     } catch (const imgtask::exception &exception) {
@@ -298,7 +303,7 @@ void an_event_goes_to_c_and_comes_back()
     imgtask_event in_c = event.release();
     CHECK(in_c.task != nullptr && in_c.error == nullptr && in_c.status == IMGTASK_STATUS_OK);
     CHECK_TEXT(in_c.label, "there and back");
-    CHECK(!event.task && event.op == in_c.op);
+    CHECK(in_c.op != 0 && !event.task && event.op == 0 && event.label.empty());
     const imgtask::event back(in_c);
     CHECK_TEXT(back.label, "there and back");
     CHECK(back.task.succeeded());

@@ -137,6 +137,11 @@ void a_task_that_is_known_is_not_lost_with_the_exception()
     }).join();
     const auto copied = thrown([&] { std::rethrow_exception(from_there); });
     CHECK_TEXT(copied.error().task().id(), task.id());
+    // And one that was moved from has it still.
+    imgtask::exception first = copied;
+    const imgtask::exception second = std::move(first);
+    CHECK_STATUS(first.status(), imgtask::status::timeout); // NOLINT: that is the question
+    CHECK_TEXT(second.error().task().id(), task.id());
 
     // A submit whose answer was lost.
     const auto lost = thrown([&] {

@@ -36,6 +36,18 @@ constexpr bool gives_view = false;
 template <class T>
 constexpr bool gives_view<T, std::void_t<decltype(std::declval<T>().view())>> = true;
 static_assert(gives_view<const imgtask::bytes &> && !gives_view<imgtask::bytes>);
+// Nor through a result that is gone with it.
+template <class T, class = void>
+constexpr bool leads_to_id = false;
+template <class T>
+constexpr bool leads_to_id<T, std::void_t<decltype(std::declval<T>()->id())>> = true;
+static_assert(leads_to_id<imgtask::result<imgtask::task> &> && leads_to_id<const imgtask::result<imgtask::task> &>);
+static_assert(!leads_to_id<imgtask::result<imgtask::task>> && !leads_to_id<const imgtask::result<imgtask::task>>);
+
+// NULL as it stands there is an empty owner, and no text.
+template <class T>
+constexpr bool takes_null = std::is_constructible_v<T, std::nullptr_t>;
+static_assert(takes_null<imgtask::client> && !takes_null<imgtask::text> && !takes_null<imgtask::task_ref>);
 
 static_assert(imgtask::name(imgtask::goal::pixels) == "pixels"sv && imgtask::name(imgtask::task_state::expired) == "expired"sv);
 static_assert((imgtask::flag::bgra | imgtask::flag::flip_y) == static_cast<imgtask::flag>(12));

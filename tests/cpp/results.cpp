@@ -138,6 +138,34 @@ void a_nul_in_a_text_ends_nothing()
     CHECK_STATUS(imgtask::client::create(options).error().status(), imgtask::status::invalid_utf8);
 }
 
+void a_text_that_is_null_is_an_argument_that_is_null()
+{
+    imgtask::client client = sandbox_client();
+    // As std::getenv gives it.
+    const char *none = std::getenv("IMGTASK_TEST_NO_SUCH_VARIABLE");
+    CHECK(none == nullptr);
+    const auto null = imgtask::status::null_argument;
+    CHECK_STATUS(client.submit(none).error().status(), null);
+    CHECK_STATUS(client.fetch(none).error().status(), null);
+    CHECK_STATUS(client.wait(none, 1s).error().status(), null);
+    CHECK_STATUS(client.cancel_task(none).error().status(), null);
+    CHECK_STATUS(client.forget(none).error().status(), null);
+    CHECK_STATUS(client.set_key(none).error().status(), null);
+    auto task = client.submit(cup).value();
+    CHECK_STATUS(client.download_file(task, none).error().status(), null);
+    auto nowhere = imgtask::client::create(none);
+    CHECK_STATUS(nowhere.error().status(), imgtask::status::invalid_argument);
+    CHECK(holds(nowhere.error().message(), "provider"));
+
+    // What is a text by a conversion of its own goes in as it did.
+    struct name {
+        operator std::string_view() const { return nobody; }
+        operator const char *() const { return "another"; }
+    };
+    const imgtask::text converted = name();
+    CHECK_TEXT(converted.view(), nobody);
+}
+
 void every_option_arrives()
 {
     // Each is refused by a name that is in the message, or changes what the client does.
@@ -169,6 +197,17 @@ void times_are_clamped_to_what_c_can_say()
     // Neither the default, nor some remainder.
     CHECK_STATUS(client.wait(task, -1s).error().status(), imgtask::status::timeout);
     CHECK_STATUS(client.next_event(-1h).error().status(), imgtask::status::no_event);
+    // Where 0 is the default, which is minutes.
+    imgtask::job job;
+    job.task = &task;
+    job.timeout = -1s;
+    CHECK(client.start(job));
+    auto over = client.next_event(20s);
+    CHECK(over && over->is_final());
+    CHECK_STATUS(over->status, imgtask::status::timeout);
+    imgtask::options options = sandbox_options();
+    options.wait_timeout = -1s;
+    CHECK_STATUS(imgtask::client::create(options).value().wait(task).error().status(), imgtask::status::timeout);
     std::thread other([&] {
         while (client.stats().value().in_flight == 0)
             std::this_thread::sleep_for(1ms);
@@ -214,6 +253,7 @@ int main(int count, char **words)
     an_error_holds_the_task_that_is_known();
     a_call_without_words_says_its_status();
     a_nul_in_a_text_ends_nothing();
+    a_text_that_is_null_is_an_argument_that_is_null();
     every_option_arrives();
     times_are_clamped_to_what_c_can_say();
     nothing_is_wrong_with_empty_ones();
