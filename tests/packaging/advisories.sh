@@ -8,8 +8,9 @@ if ! ls -d "$home"/advisory-db*/*/ >/dev/null 2>&1; then
   echo "advisories did NOT run: no copy of the RustSec database in cargo's home (cargo deny fetch)"
   exit 77
 fi
+export PATH=$PATH:${XDG_CACHE_HOME:-$HOME/.cache}/imgtask-tools/bin
 if ! command -v cargo-deny >/dev/null; then
-  echo "advisories did NOT run: no cargo-deny in the PATH (cargo install cargo-deny)"
+  echo "advisories did NOT run: no cargo-deny (tests/packaging/tools.sh, or cargo install cargo-deny)"
   exit 77
 fi
-exec "${CARGO:-cargo}" deny --offline --all-features check advisories
+exec "${PYTHON:-python3}" tests/packaging/deny.py deny.toml advisories

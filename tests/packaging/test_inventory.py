@@ -10,6 +10,7 @@ from pathlib import Path
 from place import ROOT, VERSION, Case, environment, needs, python, run, tool
 
 INVENTORY = ROOT / "packaging/inventory.py"
+DENY = ROOT / "tests/packaging/deny.py"
 CARGO = os.environ.get("CARGO", "cargo")
 
 
@@ -77,17 +78,12 @@ class Inventory(Case):
 
 @needs("cargo-deny")
 class Deny(Case):
-    """Licences, bans and sources. Advisories need a copy of the RustSec database: tests/packaging/advisories.sh."""
+    """Licences, bans and sources."""
 
     def deny(self, settings: str, fails: bool = False) -> str:
         config = self.folder / "deny.toml"
-        command = [tool("cargo-deny"), "--offline", "--manifest-path", ROOT / "Cargo.toml", "--all-features"]
-        changes = {}
-        if " 0.14." in run([tool("cargo-deny"), "--version"]):
-            settings = settings.replace("Unicode-3.0", "Unicode-DFS-2016")
-            changes = {"CARGO": ROOT / "tests/packaging/old_cargo.py", "REAL_CARGO": shutil.which(CARGO)}
         config.write_text(settings)
-        return run([*command, "check", "--config", config, "licenses", "bans", "sources"], env=environment(**changes), fails=fails)
+        return run([python(), DENY, config, "licenses", "bans", "sources"], fails=fails)
 
     def settings(self) -> str:
         return (ROOT / "deny.toml").read_text()
@@ -104,6 +100,41 @@ class Deny(Case):
     def test_another_source_is_refused(self) -> None:
         settings = self.settings().replace('unknown-git = "deny"', 'unknown-git = "deny"\nallow-registry = []')
         self.assertIn("sources FAILED", self.deny(settings, fails=True))
+
+
+@needs("cargo-deny", "git")
+class Advisories(Case):
+    """tests/packaging/advisories.sh, with a database that holds one advisory, made up here."""
+
+    def check(self, fails: bool) -> str:
+        return run(["bash", ROOT / "tests/packaging/advisories.sh"], fails=fails, env=environment(CARGO_HOME=self.folder))
+
+    def told(self, database: Path, patched: str) -> None:
+        (database / "crates/ring").mkdir(parents=True, exist_ok=True)
+        (database / "crates/ring/RUSTSEC-2024-9001.md").write_text(
+            '```toml\n[advisory]\nid = "RUSTSEC-2024-9001"\npackage = "ring"\ndate = "2024-01-01"\n\n'
+            f'[versions]\npatched = ["{patched}"]\n```\n\n# Made up for a test\n\nAs the title says.\n')
+        git = ["git", "-C", database, "-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgSign=false"]
+        run([*git[:3], "init", "--quiet"])
+        run([*git, "add", "--all"])
+        run([*git, "commit", "--quiet", "--message", patched])
+
+    def test_an_advisory_of_a_crate_in_use_is_found_and_another_is_not(self) -> None:
+        self.assertIn("advisories did NOT run: no copy of the RustSec database", self.check(fails=True))
+        home = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
+        (self.folder / "registry").symlink_to(home / "registry")
+        (self.folder / "advisory-dbs/no database").mkdir(parents=True)
+        # It says itself where it looks for one.
+        said = self.check(fails=True)
+        database = Path(re.search(r'"([^"]*/advisory-dbs/[^"]*)" does not appear to be a git repository', said).group(1))
+        self.told(database, ">= 999.0.0")
+        said = self.check(fails=True)
+        self.assertIn("RUSTSEC-2024-9001", said)
+        self.assertIn("advisories FAILED", said)
+        self.told(database, ">= 0.1.0")
+        said = self.check(fails=False)
+        self.assertIn("advisories ok", said)
+        self.assertNotIn("RUSTSEC-2024-9001", said)
 
 
 if __name__ == "__main__":
