@@ -36,6 +36,24 @@ MARKS = {
     "Apache-2.0": "Apache License Version 2.0, January 2004",
     "CDLA-Permissive-2.0": "Community Data License Agreement - Permissive - Version 2.0",
 }
+# What Rust's standard library is made of besides its own sources, in whatever versions the toolchain brings: licence offered, taken,
+# copyright, source. Its own list, COPYRIGHT-library.html, leaves some out, and no toolchain need have it. The tests look for more.
+STANDARD = {
+    "addr2line": ("Apache-2.0 OR MIT", "MIT", "Copyright (c) 2016-2018 The gimli Developers", "https://github.com/gimli-rs/addr2line"),
+    "adler2": ("0BSD OR MIT OR Apache-2.0", "MIT", "Copyright (C) Jonas Schievink", "https://github.com/oyvindln/adler2"),
+    "cfg-if": ("MIT OR Apache-2.0", "MIT", "Copyright (c) 2014 Alex Crichton", "https://github.com/rust-lang/cfg-if"),
+    "compiler_builtins": ("MIT AND Apache-2.0 WITH LLVM-exception AND (MIT OR Apache-2.0)", "MIT AND Apache-2.0 WITH LLVM-exception",
+                          "The Rust Project contributors, LLVM's and musl's", "https://github.com/rust-lang/compiler-builtins"),
+    "gimli": ("MIT OR Apache-2.0", "MIT", "Copyright (c) 2015 The Rust Project Developers", "https://github.com/gimli-rs/gimli"),
+    "hashbrown": ("MIT OR Apache-2.0", "MIT", "Copyright (c) 2016 Amanieu d'Antras", "https://github.com/rust-lang/hashbrown"),
+    "libc": ("MIT OR Apache-2.0", "MIT", "Copyright (c) The Rust Project Developers", "https://github.com/rust-lang/libc"),
+    "memchr": ("Unlicense OR MIT", "MIT", "Copyright (c) 2015 Andrew Gallant", "https://github.com/BurntSushi/memchr"),
+    "miniz_oxide": ("MIT OR Zlib OR Apache-2.0", "MIT", "Copyright 2013-2014 RAD Game Tools and Valve Software; Copyright 2010-2014 Rich "
+                    "Geldreich and Tenacious Software LLC; Copyright (c) 2017 Frommi; Copyright (c) 2017-2024 oyvindln",
+                    "https://github.com/Frommi/miniz_oxide"),
+    "object": ("Apache-2.0 OR MIT", "MIT", "Copyright (c) 2015 The Gimli Developers", "https://github.com/gimli-rs/object"),
+    "rustc-demangle": ("MIT OR Apache-2.0", "MIT", "Copyright (c) 2014 Alex Crichton", "https://github.com/rust-lang/rustc-demangle"),
+}
 LICENCE_FILE = re.compile(r"(?i)^(licen[cs]e|copying|notice)")
 COPYRIGHT = re.compile(r"(?i)^\W*(copyright\b(?! notice|[^\d©(]*license)|\(c\)|©)")
 
@@ -195,7 +213,9 @@ def notices(found: Dict[str, Crate], graphs: Dict[str, Dict[str, Set[str]]], tar
         f"that is linked into the library and into the command `imgtask`, as built for {target}, and the licence under which we take",
         "it. Written by `packaging/inventory.py` from Cargo.lock and the crates' sources; the tests compare it.",
         "",
-        "The Rust standard library is in both, under MIT or Apache-2.0, as ours: Copyright (c) The Rust Project contributors.",
+        "The Rust standard library is in both, under MIT or Apache-2.0, as ours: Copyright (c) The Rust Project contributors; its tables of",
+        "characters are under Unicode-3.0: Copyright (c) 1991-2024 Unicode, Inc. The crates that it is made of itself come with the",
+        "toolchain that builds, in its versions, and stand at [the end](#in-rusts-standard-library).",
         "",
         "| crate | version | licence offered | taken | in | source |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -216,6 +236,13 @@ def notices(found: Dict[str, Crate], graphs: Dict[str, Dict[str, Set[str]]], tar
         out += ["", f"## {licence}: {members[0][0]}" + (f" and {count - 1} more" if count > 1 else ""), ""]
         out += dict.fromkeys(f"- {title}" + (": " + "; ".join(held) if held else "") for title, held, _ in members)
         out += ["", "```text", members[0][2], "```"]
+    out += [
+        "", "## In Rust's standard library", "",
+        "The text of MIT is that above. The toolchain has a list of its own, `share/doc/rust/COPYRIGHT-library.html` below the folder that",
+        "`rustc --print sysroot` names, with the versions of some of these; beside it, in `licenses`, is the text of Unicode-3.0.", "",
+        "| crate | licence offered | taken | copyright | source |", "| --- | --- | --- | --- | --- |",
+    ]
+    out += [f"| {name} | {offered} | {taken} | {held} | {source} |" for name, (offered, taken, held, source) in STANDARD.items()]
     return "\n".join(out) + "\n"
 
 
@@ -243,8 +270,15 @@ def sbom(found: Dict[str, Crate], graphs: Dict[str, Dict[str, Set[str]]], target
     packages.append({
         "SPDXID": "SPDXRef-rust-standard-library", "name": "rust-std", "filesAnalyzed": False, "supplier": "NOASSERTION",
         "downloadLocation": "NOASSERTION", "licenseConcluded": "MIT OR Apache-2.0", "licenseDeclared": "MIT OR Apache-2.0",
-        "copyrightText": "NOASSERTION", "comment": "Of the toolchain that builds",
+        "copyrightText": "NOASSERTION", "comment": "Of the toolchain that builds; its tables of characters are under Unicode-3.0",
     })
+    for name, (offered, taken, held, source) in STANDARD.items():
+        packages.append({
+            "SPDXID": f"SPDXRef-rust-standard-library-{name.replace('_', '-')}", "name": name, "filesAnalyzed": False,
+            "supplier": "NOASSERTION", "downloadLocation": "NOASSERTION", "homepage": source, "licenseConcluded": taken,
+            "licenseDeclared": offered, "copyrightText": held, "comment": "In the version of the toolchain that builds",
+        })
+        relations.append(("SPDXRef-rust-standard-library", "DEPENDS_ON", packages[-1]["SPDXID"]))
     for crate in found.values():
         packages.append({
             "SPDXID": crate.spdx_id, "name": crate.name, "versionInfo": crate.version, "filesAnalyzed": False,

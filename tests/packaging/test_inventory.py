@@ -35,7 +35,7 @@ class Inventory(Case):
 
     def test_every_crate_of_the_library_stands_in_both_with_its_licence(self) -> None:
         # Asked in another way than the script does.
-        listed = run([CARGO, "tree", "--locked", "--offline", "--target", "x86_64-unknown-linux-gnu", "--edges", "normal,no-proc-macro",
+        listed = run([CARGO, "tree", "--quiet", "--locked", "--offline", "--target", "x86_64-unknown-linux-gnu", "--edges", "normal,no-proc-macro",
                       "--features", "decode,journal", "--prefix", "none", "--format", "{p}"], cwd=ROOT)
         crates = {tuple(line.split()[:2]) for line in listed.splitlines() if line} - {("imgtask", f"v{VERSION}")}
         self.assertGreater(len(crates), 40)
@@ -52,6 +52,21 @@ class Inventory(Case):
         # What only helps to build is not in what is shipped.
         self.assertNotIn("| syn |", notices)
         self.assertNotIn(("cbindgen",), {(name,) for name, _ in packages})
+
+    def test_every_crate_of_rust_s_standard_library_stands_in_both(self) -> None:
+        libraries = Path(run([os.environ.get("RUSTC", "rustc"), "--print", "target-libdir"]).strip())
+        # Those of Rust's own sources, and those that no program holds: for tests, for procedural macros, for profiles.
+        own = {"alloc", "core", "panic_abort", "panic_unwind", "rustc_std_workspace_alloc", "rustc_std_workspace_core",
+               "rustc_std_workspace_std", "std", "std_detect", "sysroot", "unwind"}
+        unused = {"getopts", "proc_macro", "profiler_builtins", "rustc_literal_escaper", "test"}
+        crates = {file.name[len("lib"):].rsplit("-", 1)[0] for file in libraries.glob("lib*.rlib")} - own - unused
+        self.assertIn("gimli", crates)
+        named = (ROOT / "THIRD-PARTY.md").read_text(encoding="utf-8").split("## In Rust's standard library")[1].replace("-", "_")
+        needed = {way["relatedSpdxElement"].replace("-", "_") for way in self.sbom()["relationships"]
+                  if way["spdxElementId"] == "SPDXRef-rust-standard-library"}
+        for crate in sorted(crates):
+            self.assertIn(f"| {crate} |", named)
+            self.assertIn(f"SPDXRef_rust_standard_library_{crate}", needed)
 
     def test_the_sbom_is_one_connected_document(self) -> None:
         document = self.sbom()
