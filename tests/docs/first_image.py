@@ -36,7 +36,7 @@ def image(told: str, folder: Path, before: float) -> str:
     """What there is to see: a picture drawn in the terminal, or a file that came."""
     if told.count("\033[38;2;") > 500:
         return f"a picture of {told.count(chr(10))} lines in the terminal"
-    for file in folder.glob("*.png"):
+    for file in folder.glob("build/*.png"):
         if file.stat().st_mtime >= before and file.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n":
             return f"{file.name}, {file.stat().st_size} bytes"
     return ""
@@ -73,7 +73,7 @@ def walk(name: str, block: Block, folder: Path) -> bool:
         console.close()
     took, used, seen = time.monotonic() - start + first[0], processor_time() - used + first[1], image(told, folder, now)
     for made in ("show", "save", "lighthouse.png"):
-        (folder / made).unlink(missing_ok=True)
+        (folder / "build" / made).unlink(missing_ok=True)
     if from_nothing:
         first = (took, used)
     said = f"{name}: {seen or 'no image'} after {took:.0f} s, {used:.0f} s of processor time"

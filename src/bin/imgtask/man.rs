@@ -71,8 +71,16 @@ fn page(command: &Command, above: &[&str]) -> io::Result<Vec<u8>> {
     let version = env!("CARGO_PKG_VERSION");
     writeln!(page, ".TH {} 1 \"\" \"imgtask {version}\" \"User Commands\"", name.to_uppercase())?;
     man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
+    // As `-h` says it: the generator shows options without their values.
+    let usage = command.clone().render_usage().to_string();
     let mut roff = Roff::new();
+    roff.control("SH", ["SYNOPSIS"]);
+    for (place, line) in usage.trim_start_matches("Usage:").lines().filter(|line| !line.trim().is_empty()).enumerate() {
+        if place > 0 {
+            roff.control("br", []);
+        }
+        roff.text([roman(line.trim())]);
+    }
     roff.control("SH", ["DESCRIPTION"]);
     match described.trim() {
         "" => prose(&mut roff, &command.get_about().map(ToString::to_string).unwrap_or_default()),
