@@ -52,6 +52,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -578,10 +579,19 @@ public:
     }
     /** The HTTP status of the answer, 0 when there was none. */
     [[nodiscard]] std::uint32_t http_status() const noexcept { return info().http_status; }
-    /** How long to wait before the same call; none when it would fail again. */
+    /**
+     * How long to wait before the same call: 0 when it may succeed at any time, none when it would fail again. For an error without
+     * words, as client::start and client::next_event give it, the status decides.
+     */
     [[nodiscard]] std::optional<std::chrono::milliseconds> retry_after() const noexcept
     {
-        return detail::duration(info().retry_after_ms);
+        if (get() != nullptr)
+            return detail::duration(info().retry_after_ms);
+        for (const auto passing : {imgtask::status::busy, imgtask::status::timeout, imgtask::status::cancelled,
+                                   imgtask::status::no_event, imgtask::status::resource})
+            if (status_ == passing)
+                return std::chrono::milliseconds(0);
+        return std::nullopt;
     }
     /** The service's own code, "" when it gave none. */
     [[nodiscard]] std::string_view provider_code() const & noexcept { return text(&imgtask_error_info::provider_code); }
@@ -609,8 +619,7 @@ private:
     [[nodiscard]] imgtask_error_info info() const noexcept
     {
         auto known = detail::sized<imgtask_error_info>();
-        if (imgtask_error_get(get(), &known) != IMGTASK_STATUS_OK)
-            known.retry_after_ms = -1;
+        (void)imgtask_error_get(get(), &known);
         return known;
     }
     [[nodiscard]] std::string_view text(const char *imgtask_error_info::*member) const noexcept
@@ -659,7 +668,8 @@ namespace detail {
 
 /*
  * What a failure does in value(). A parameter of the functions that use it: their code is another one with exceptions than without,
- * and so they need another name where files of both kinds are linked into one program.
+ * and so they need another name where files of both kinds are linked into one program. By the letter of the one-definition rule the
+ * default itself must not differ between such files; compilers tell the functions apart by it, and that is all that they do with it.
  */
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
 struct throws {
@@ -767,13 +777,18 @@ public:
             return std::move(error_);
         return std::forward<Next>(next)(*std::move(value_));
     }
-    /** A result with what `change` makes of the value; the error where there is none. */
+    /** A result with what `change` makes of the value, which may be nothing; the error where there is none. */
     template <class Change>
     auto transform(Change &&change) && -> result<decltype(std::forward<Change>(change)(std::declval<T>()))>
     {
         if (!has_value())
             return std::move(error_);
-        return std::forward<Change>(change)(*std::move(value_));
+        if constexpr (std::is_void_v<decltype(std::forward<Change>(change)(std::declval<T>()))>) {
+            std::forward<Change>(change)(*std::move(value_));
+            return {};
+        } else {
+            return std::forward<Change>(change)(*std::move(value_));
+        }
     }
 
 private:
@@ -812,6 +827,19 @@ public:
         if (!has_value())
             return std::move(error_);
         return std::forward<Next>(next)();
+    }
+    /** A result with what `change` makes, which may be nothing; the error after a failure. */
+    template <class Change>
+    auto transform(Change &&change) && -> result<decltype(std::forward<Change>(change)())>
+    {
+        if (!has_value())
+            return std::move(error_);
+        if constexpr (std::is_void_v<decltype(std::forward<Change>(change)())>) {
+            std::forward<Change>(change)();
+            return {};
+        } else {
+            return std::forward<Change>(change)();
+        }
     }
 };
 
@@ -1337,7 +1365,8 @@ public:
      *
      * @param at_most  how many the loop takes.
      */
-    [[nodiscard]] event_range events(std::size_t at_most = SIZE_MAX) noexcept { return {get(), at_most}; }
+    [[nodiscard]] event_range events(std::size_t at_most = SIZE_MAX) & noexcept { return {get(), at_most}; }
+    event_range events(std::size_t at_most = SIZE_MAX) && = delete; // A loop would outlive the client.
     /**
      * The next event. One thread at a time takes events.
      *

@@ -291,6 +291,7 @@ impl Error {
             Status::Busy
             | Status::Timeout
             | Status::Cancelled
+            | Status::NoEvent
             | Status::Starved
             | Status::Resolve
             | Status::Connect

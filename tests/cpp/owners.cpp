@@ -44,6 +44,13 @@ constexpr bool leads_to_id<T, std::void_t<decltype(std::declval<T>()->id())>> = 
 static_assert(leads_to_id<imgtask::result<imgtask::task> &> && leads_to_id<const imgtask::result<imgtask::task> &>);
 static_assert(!leads_to_id<imgtask::result<imgtask::task>> && !leads_to_id<const imgtask::result<imgtask::task>>);
 
+// Nor a loop over the events of a client that is gone before it begins.
+template <class T, class = void>
+constexpr bool gives_events = false;
+template <class T>
+constexpr bool gives_events<T, std::void_t<decltype(std::declval<T>().events())>> = true;
+static_assert(gives_events<imgtask::client &> && !gives_events<imgtask::client>);
+
 // NULL as it stands there is an empty owner, and no text.
 template <class T>
 constexpr bool takes_null = std::is_constructible_v<T, std::nullptr_t>;

@@ -63,6 +63,17 @@ void calls_go_one_behind_the_other()
     CHECK_STATUS(changed.error().status(), imgtask::status::invalid_argument);
     changed = client.set_key(setting("KEY", "dimilinks")).and_then([&] { return ++steps, client.submit(cup); });
     CHECK(steps == 1 && changed);
+
+    // Also to nothing, and from nothing.
+    imgtask::result<void> counted = client.submit(cup).transform([&](imgtask::task) { ++steps; });
+    CHECK(counted && steps == 2);
+    CHECK(std::move(counted).transform([&] { return ++steps; }).value() == 3);
+    CHECK(client.set_key(setting("KEY", "dimilinks")).transform([&] { ++steps; }) && steps == 4);
+    counted = client.fetch(nobody).transform([&](imgtask::task) { ++steps; });
+    CHECK_STATUS(counted.error().status(), imgtask::status::not_found);
+    auto neither = std::move(counted).transform([&] { ++steps; });
+    CHECK_STATUS(neither.error().status(), imgtask::status::not_found);
+    CHECK(steps == 4);
 }
 
 void an_error_holds_the_task_that_is_known()
@@ -114,6 +125,23 @@ void a_call_without_words_says_its_status()
     CHECK(!op.error().retry_after() && op.error().task_id().empty() && op.error().get() == nullptr);
     const imgtask::error none;
     CHECK_TEXT(none.message(), "");
+    CHECK(!none.retry_after());
+
+    // Its status says whether another try helps.
+    CHECK(client.next_event(0ms).error().retry_after() == 0ms);
+    imgtask::options options = sandbox_options();
+    options.max_pending = 1;
+    auto small = imgtask::client::create(options).value();
+    imgtask::job job;
+    job.request_json = never;
+    CHECK(small.start(job));
+    auto busy = small.start(job);
+    CHECK_STATUS(busy.error().status(), imgtask::status::busy);
+    CHECK(busy.error().retry_after() == 0ms);
+    CHECK_STATUS(small.close(), imgtask::status::ok);
+    auto closed = small.start(job);
+    CHECK_STATUS(closed.error().status(), imgtask::status::closed);
+    CHECK(!closed.error().retry_after());
     CHECK_STATUS(client.resume().error().status(), imgtask::status::journal);
     CHECK_STATUS(client.forget(nobody).error().status(), imgtask::status::journal);
 }
