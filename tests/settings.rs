@@ -3,6 +3,7 @@
 mod command;
 
 use std::fs;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use command::*;
@@ -187,6 +188,63 @@ fn the_doctor_asks_one_harmless_question_when_told_to() {
     assert!(run.out.contains("✗ key") && run.out.contains("refused") && run.out.contains("cure: "), "{}", run.out);
     let run = sandbox.run(&["doctor", "--connect", "--base-url", "http://127.0.0.1:1"]).ends_with(7);
     assert!(run.out.contains("does the service listen at this address?"), "{}", run.out);
+}
+
+#[test]
+fn the_doctor_takes_no_other_server_for_the_service() {
+    for (head, body, code, value) in [
+        ("404 Not Found", "<!DOCTYPE HTML><p>Error code: 404", 7, "not known"),
+        ("404 Not Found", "", 7, "not known"),
+        ("404 Not Found", r#"{"error": {"message": "no such task"}}"#, 0, "accepted"),
+        ("404 Not Found", r#"{"error": {"code": "not_found"}}"#, 0, "accepted"),
+    ] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = format!("http://{}", listener.local_addr().expect("an address"));
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("asked");
+            stream.set_read_timeout(Some(LIMIT)).expect("a time");
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).expect("a request");
+                asked.extend(byte);
+            }
+            let length = body.len();
+            write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+                .expect("told");
+        });
+        let mut command = imgtask(&["doctor", "-p", "dimilinks", "--connect", "--json", "--base-url", &address]);
+        command.env("DIMILINKS_API_KEY", CANARY);
+        let told = finish(command).ends_with(code).object();
+        server.join().expect("served");
+        let key = told["facts"].as_array().expect("facts").iter().rfind(|fact| fact["name"] == "key").expect("a key");
+        assert!(key["value"].as_str().is_some_and(|told| told.starts_with(value)), "{body}: {told:#}");
+        assert_eq!(told["ok"], code == 0);
+    }
+}
+
+#[test]
+fn what_may_be_a_password_or_a_key_is_nowhere_shown() {
+    for password in ["canary#2", "canary?2", "canary/2", "canary@2", "c@nary#canary"] {
+        let proxy = format!("http://canary:{password}@proxy.example:8080");
+        for arguments in [&["doctor"][..], &["config"], &["-v", "fetch", "img_1"]] {
+            let mut command = imgtask(&[arguments, &["-p", "dimilinks", "--proxy"], &["env"]].concat());
+            command.env("DIMILINKS_API_KEY", CANARY).env("HTTPS_PROXY", &proxy);
+            let mut named = imgtask(&[arguments, &["-p", "dimilinks"]].concat());
+            named.env("DIMILINKS_API_KEY", CANARY).env("IMGTASK_PROXY", &proxy);
+            for run in [finish(command), finish(named)] {
+                let said = run.out + &run.err;
+                assert!(!said.contains("nary"), "{arguments:?}: {said}");
+            }
+        }
+    }
+    let (_folder, file) = file(&format!("[providers.dimilinks]\nkey_file = '{CANARY}'\n"));
+    for arguments in [["--key-file", CANARY], ["--config", &file]] {
+        for (command, code) in [(&["doctor"][..], 8), (&["config"], 0), (&["-v", "fetch", "img_1"], 8)] {
+            // That no key is shown is looked for in every run.
+            finish(imgtask(&[command, &["-p", "dimilinks"], &arguments].concat())).ends_with(code);
+        }
+    }
 }
 
 #[test]

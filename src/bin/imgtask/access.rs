@@ -126,7 +126,7 @@ impl Access {
             ui.verbose(&format!("address {} ({})", without_secrets(&url.value), url.source));
         }
         match &self.key_file {
-            Some(file) => ui.verbose(&format!("key from {} ({})", shown(&file.value), file.source)),
+            Some(file) => ui.verbose(&format!("key from {} ({})", shown_key_file(&file.value), file.source)),
             None => ui.verbose(&format!("key from {}", self.key_variable)),
         }
         if let Some(proxy) = &self.proxy {
@@ -230,12 +230,52 @@ fn proxy(service: &Service, chooser: &Chooser<'_>) -> Outcome<Option<Set<String>
     }
 }
 
+/// What stands for an address that may be a secret as a whole.
+const NOT_SHOWN: &str = "(not shown)";
+
 /// An address without what may be a secret: user name and password, query and fragment.
+///
+/// Nothing of an address is shown where a password, unescaped, may go on behind what looks like its end.
 pub(crate) fn without_secrets(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let (before, rest) = url.rsplit_once('@').map_or(("", url), |(before, rest)| (before, rest));
+    let (scheme, user) = match before.is_empty() {
+        true => rest.split_once("://").map_or(("", ""), |(scheme, _)| (scheme, "")),
+        false => before.split_once("://").unwrap_or(("", before)),
+    };
+    let rest = if before.is_empty() { rest.split_once("://").map_or(rest, |(_, rest)| rest) } else { rest };
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    let is_known = ["", "http", "https", "socks4", "socks4a", "socks5", "socks5h"].contains(&scheme);
+    if !is_known || user.contains(['/', '?', '#']) || !is_host(rest.split('/').next().unwrap_or_default()) {
+        return NOT_SHOWN.to_string();
+    }
     if scheme.is_empty() { rest.to_string() } else { format!("{scheme}://{rest}") }
+}
+
+/// A name or number of a host, with or without a port.
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (text, ""),
+    };
+    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let is_right = match inner {
+        Some(inner) => inner.chars().all(|c| c.is_ascii_hexdigit() || matches!(c, ':' | '.')),
+        None => host.chars().all(is_name),
+    };
+    !host.is_empty() && is_right && port.chars().all(|c| c.is_ascii_digit())
+}
+
+/// Whether what was given as the name of a key file may be the key itself: nothing is there, and it looks like one.
+fn may_be_key(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let looks = name.starts_with("sk-") || name.len() >= 20 && !name.contains(['.', '\\']);
+    looks && !path.exists()
+}
+
+/// The name of a key file as it may be shown.
+pub(crate) fn shown_key_file(path: &Path) -> String {
+    if may_be_key(path) { "a file whose name may be a key: (not shown)".to_string() } else { shown(path) }
 }
 
 /// The variable of another address: `DIMILINKS_LEGACY_BASE_URL`.
@@ -266,9 +306,7 @@ fn unknown_provider(name: &str) -> String {
 
 /// The key: the first line of a file or of the standard input.
 fn read_key(path: &Path) -> Outcome<String> {
-    // A name without a point or a slash, and as long as a key, may be one.
-    let name = path.to_string_lossy();
-    if name.len() >= 20 && !name.contains(['.', '/', '\\']) && !path.exists() {
+    if may_be_key(path) {
         return Err(Problem::new(Exit::File, "cannot read the key file of that name: no such file")
             .hint("--key-file wants the name of a file whose first line is the key"));
     }
@@ -278,4 +316,51 @@ fn read_key(path: &Path) -> Outcome<String> {
         return Err(Problem::usage(format!("the first line of {} holds no key", shown(path))));
     }
     Ok(key.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_secrets_or_not_at_all() {
+        for (address, told) in [
+            ("https://gateway.example/v1", "https://gateway.example/v1"),
+            ("https://gateway.example/v1?sig=canary#canary", "https://gateway.example/v1"),
+            ("http://user:canary@proxy.example:8080", "http://proxy.example:8080"),
+            ("http://user:c@n@ry@proxy.example:8080/", "http://proxy.example:8080/"),
+            ("user:canary@proxy.example", "proxy.example"),
+            ("socks5h://[::1]:1080", "socks5h://[::1]:1080"),
+            ("http://[::1]", "http://[::1]"),
+            ("proxy.example:8080", "proxy.example:8080"),
+            ("env", "env"),
+            ("http://user:canary#2@proxy.example:8080", NOT_SHOWN),
+            ("http://user:canary?2@proxy.example:8080", NOT_SHOWN),
+            ("http://user:canary/2@proxy.example:8080", NOT_SHOWN),
+            ("user:canary/2@proxy.example:8080", NOT_SHOWN),
+            ("canary://2@proxy.example", NOT_SHOWN),
+            ("user:canary://2@proxy.example", NOT_SHOWN),
+            ("https://gateway.example/?key=a@canary", NOT_SHOWN),
+            ("user:canary", NOT_SHOWN),
+            ("http://user:canary@", NOT_SHOWN),
+            ("http://user:canary", NOT_SHOWN),
+            ("", NOT_SHOWN),
+        ] {
+            assert_eq!(without_secrets(address), told, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_key_in_the_place_of_a_file_s_name_is_not_shown() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for key in ["sk-canary", "canary0canary0canary0canary0"] {
+            assert!(!shown_key_file(Path::new(key)).contains("canary"));
+            let joined = folder.path().join(key);
+            assert!(!shown_key_file(&joined).contains("canary"));
+            std::fs::write(&joined, "a key").expect("written");
+            assert!(shown_key_file(&joined).ends_with(key), "a file that is there");
+        }
+        assert_eq!(shown_key_file(Path::new("my-long-named-service.key")), "my-long-named-service.key");
+        assert_eq!(shown_key_file(Path::new("-")), "the standard input");
+    }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::access::{Access, without_secrets};
+use crate::access::{Access, shown_key_file, without_secrets};
 use crate::context::Context;
 use crate::exit::{Exit, Outcome};
 use crate::report::to_line;
@@ -135,7 +135,7 @@ impl Config {
             row(&members::PROXY, address(&access.proxy)),
             row(&members::CA_FILE, path(&access.ca_file)),
             row(&members::BASE_URL, address(&access.base_url)),
-            row(&members::KEY_FILE, path(&access.key_file)),
+            row(&members::KEY_FILE, access.key_file.clone().map(|set| set.map(|file| shown_key_file(&file).into()))),
             row(&members::DIALECT, path(&access.dialect)),
             row(&members::ALLOW_PLAIN_HTTP, flag(&access.allow_plain_http)),
             row(&members::ALLOW_PRIVATE_IMAGES, flag(&access.allow_private_images)),

@@ -63,7 +63,14 @@ fn of_error(error: Error, took: &str) -> Vec<Fact> {
     let (status, http) = (error.status(), error.http_status());
     let answer = Fact::new(ABOUT, "answer", format!("HTTP {http} in {took}"));
     let key = |words: &str| Fact::new(ABOUT, "key", words);
+    // Any server has a 404; the service's own says why.
+    let is_bare = error.provider_code().is_empty() && error.message().ends_with(&format!("(HTTP {http})"));
     match status {
+        Status::NotFound if is_bare => vec![
+            answer,
+            key(&format!("not known: HTTP {http} without the service's error"))
+                .wrong(Exit::Network, "is this the address of the API? any web server answers so"),
+        ],
         Status::NotFound => vec![answer, key("accepted: the service says that there is no such task")],
         Status::Unauthorized => vec![
             answer,

@@ -29,7 +29,7 @@ it was said; ! is a note, and a wrong thing is marked with an x and followed by 
 length.
 
 --connect sends one GET request with the key, for a task that does not exist: a service answers 401 to a key that it \
-refuses, and mostly 404 to one that it takes. Nothing is submitted and nothing is paid for. The answer's date is compared \
+refuses, and mostly 404, with an error of its own, to one that it takes; a 404 without is of some other server. Nothing is submitted and nothing is paid for. The answer's date is compared \
 with this machine's clock.
 
 Ends with 0 when nothing is wrong; else with the code that a command would end with: 2 settings or key, 6 refused, 7 network, \

@@ -6,7 +6,7 @@ use std::path::Path;
 use imgtask::Options;
 
 use super::Fact;
-use crate::access::{Access, base_url_variable, is_set, without_secrets};
+use crate::access::{Access, base_url_variable, is_set, shown_key_file, without_secrets};
 use crate::context::Context;
 use crate::duration;
 use crate::service::Service;
@@ -87,7 +87,7 @@ pub(super) fn facts(service: &Service, context: &Context, needed: bool, facts: &
 fn key(access: &Access) -> Fact {
     let variable = &access.key_variable;
     match &access.key_file {
-        Some(file) => Fact::new(ABOUT, "key", format!("in the file {}", file.value.display())).from(&file.source),
+        Some(file) => Fact::new(ABOUT, "key", format!("in {}", shown_key_file(&file.value))).from(&file.source),
         None if is_set(variable) => Fact::new(ABOUT, "key", format!("{variable} is set")),
         None if variable.is_empty() => Fact::new(ABOUT, "key", "unknown"),
         None => Fact::new(ABOUT, "key", format!("{variable} is not set")),
