@@ -6,10 +6,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Optional, Type, Union
 
 from . import _abi
+from ._abi import Status
 from ._aio_watch import each, watch
 from ._arguments import TaskRef, image_of, ref_text, request_text, wait_milliseconds
 from ._calls import ended_before
-from ._errors import Cancelled, Error, TaskFailed, task_failed, without_image
+from ._errors import Cancelled, Error, Starved, TaskFailed, not_finished, task_failed, without_image
 from ._event import Event, Goal
 from ._inbox import GLANCE
 from ._job import Index, Source, job
@@ -54,7 +55,8 @@ class Aio:
         """As `Client.submit`.
 
         When it is cancelled on the way, a task may have been made all the same: the `CancelledError` has as its `__cause__`
-        what is known of that, a `SubmitUnknown` for instance, with its `task`.
+        what is known of that, a `SubmitUnknown` for instance, with its `task`. Up to Python 3.10 an `asyncio.Task` raises a
+        `CancelledError` of its own, which has that one as its `__context__`.
         """
         wanted = job(Goal.SUBMITTED)
         wanted.request_json = request_text(request, members)
@@ -89,11 +91,12 @@ class Aio:
                 show(task)
         elif isinstance(ref, Task) and ref.is_final:
             task = ref
+        elif wait_milliseconds(timeout) == 0:
+            task = await self._look(ref)
         else:
             wanted = job(Goal.FINISHED, progress=on_progress is not None)
             wanted.task_ref = ref_text(ref)
-            # One look is a wait that has no time for a second one.
-            wanted.timeout_ms = wait_milliseconds(timeout) or 1
+            wanted.timeout_ms = wait_milliseconds(timeout)
             task = task_of(await self._run(wanted, on_progress))
         if raise_on_failure and task.is_final and task.state is not State.SUCCEEDED:
             raise task_failed(task)
@@ -104,6 +107,8 @@ class Aio:
         client = self._client
         ref_text(ref)
         client._client()
+        # A child of a fork has none of the threads, and perhaps their lock.
+        client._inbox.in_own_process()
         return await client._aside.run(lambda: client.cancel(ref))
 
     # --- its images ---
@@ -178,9 +183,10 @@ class Aio:
         limit = asyncio.get_running_loop().time() + wait_milliseconds(timeout) / 1000
         handle = client._end()
         pause = 0.001
-        while handle is not None and not client._has_ended(handle, 0):
-            if asyncio.get_running_loop().time() >= limit:
-                return False
+        while handle is not None:
+            status = client._end_status(handle, 0)
+            if status != Status.TIMEOUT or asyncio.get_running_loop().time() >= limit:
+                return status == Status.OK
             await asyncio.sleep(pause)
             pause = min(2 * pause, GLANCE)
         return True
@@ -207,7 +213,20 @@ class Aio:
         try:
             jobs._start(wanted, waiter.box)
             while True:
-                event = await waiter.next()
+                try:
+                    event = await waiter.next()
+                except asyncio.CancelledError as stop:
+                    if is_paid and stop.__cause__ is None:
+                        word = await last_word(waiter)
+                        if word is not None:
+                            stop.__cause__ = word.error or ended_before(word.task)
+                    raise
+                except Cancelled:
+                    # Interrupted. What the job says of it knows the task.
+                    word = await last_word(waiter)
+                    if word is None:
+                        raise
+                    return word
                 if event.is_final:
                     event.acknowledge()
                     return event
@@ -215,20 +234,24 @@ class Aio:
                     told = on_progress(event.task)
                     if inspect.isawaitable(told):
                         await told
-        except asyncio.CancelledError as stop:
-            if is_paid and stop.__cause__ is None:
-                word = await last_word(waiter)
-                if word is not None:
-                    stop.__cause__ = word.error or ended_before(word.task)
-            raise
-        except Cancelled:
-            # Interrupted. What the job says of it knows the task.
-            word = await last_word(waiter)
-            if word is None:
-                raise
-            return word
         finally:
             waiter.leave()
+
+    async def _look(self, ref: TaskRef) -> Task:
+        """A wait that has the time for one look alone, however long that takes."""
+        wanted = job(Goal.LOOKED)
+        wanted.task_ref = ref_text(ref)
+        event = await self._run(wanted)
+        task, error = event.task, event.error
+        try:
+            if error is not None and (error.retry_after != 0.0 or isinstance(error, (Cancelled, Starved))):
+                raise error
+            if error is not None or task is None or not task.is_final:
+                raise not_finished(self._client._title(), wanted.task_ref.decode(), task, error)
+            return task
+        finally:
+            # The error's traceback holds this frame.
+            del event, error
 
     async def _download(self, wanted: _abi.imgtask_job, task: Union[Task, Image], index: int) -> Event:
         """Runs a job that brings an image."""

@@ -33,6 +33,7 @@ from ._lines import Lines, Log
 from ._patience import on_main_thread
 from ._picture import Picture, SavedPicture, read_picture, read_saved_picture
 from ._progress import both, task_bar
+from ._provider import providers
 from ._stats import Stats
 from ._task import Image, State, Task, read_task
 
@@ -402,7 +403,7 @@ class Client(Jobs):
         """
         limit = wait_milliseconds(timeout)
         client = self._end()
-        return client is None or self._has_ended(client, limit)
+        return client is None or self._end_status(client, limit) == Status.OK
 
     def _end(self) -> Optional[ClientHandle]:
         """Refuses new calls from here on; gives what is to be closed, once."""
@@ -411,9 +412,13 @@ class Client(Jobs):
             self._inbox.close()
         return client
 
-    def _has_ended(self, client: ClientHandle, milliseconds: int) -> bool:
-        """Ends everything in flight; waits so long for the ends, and gives whether all had ended."""
-        return self._library.imgtask_client_close(client, milliseconds) == Status.OK  # type: ignore[no-any-return]
+    def _end_status(self, client: ClientHandle, milliseconds: int) -> int:
+        """Ends everything in flight; waits so long for the ends, and gives OK when all had ended, TIMEOUT when not."""
+        return self._library.imgtask_client_close(client, milliseconds)  # type: ignore[no-any-return]
+
+    def _title(self) -> str:
+        """The service's name for people; "" for a dialect of its own."""
+        return next((each.title for each in providers() if each.name == self._provider), "")
 
     @property
     def closed(self) -> bool:

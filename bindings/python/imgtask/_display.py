@@ -7,6 +7,7 @@ from time import localtime, strftime
 from typing import TYPE_CHECKING, Iterable, Iterator, Tuple
 
 from ._task import Image, Task
+from ._watch import ref_words
 
 if TYPE_CHECKING:
     from ._watch import Outcome
@@ -25,7 +26,7 @@ def task_html(task: Task) -> str:
 
 def outcome_html(outcome: "Outcome") -> str:
     """An outcome as a table, with the images that it brought."""
-    rows = [("ref", text(repr(outcome.ref)))]
+    rows = [("ref", text(ref_words(outcome.ref)))]
     if outcome.error is not None:
         rows.append(("error", f"<b>{type(outcome.error).__name__}</b>: {text(outcome.error.message)}"))
     if outcome.task is not None:

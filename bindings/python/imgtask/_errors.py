@@ -1,6 +1,8 @@
 """What can go wrong: one class per status of the library, in families by who can help."""
 
 import ctypes
+import re
+from dataclasses import fields
 from typing import Any, Dict, Optional, Type
 
 from . import _abi
@@ -366,6 +368,35 @@ _WITHOUT_IMAGE = {
     State.CANCELLED: "was cancelled and has no image",
     State.EXPIRED: "has expired and has no image",
 }
+
+
+def not_finished(title: str, ref: str, task: Optional[Task], error: Optional[Error]) -> Timeout:
+    """The exception for a wait whose one look saw `task`, or came to `error`: as the library's own wait tells it."""
+    if task is None:
+        task = unseen(error.task_id if error is not None else "", ref)
+    if error is not None:
+        saw = f"no look succeeded, the last one: {error.message}"
+    else:
+        # A word of the service's with something else in it may be anything.
+        word = task.provider_status
+        saw = f'last seen "{word if re.fullmatch("[A-Za-z_ -]{1,64}", word) else task.state}"'
+    whose, name = f"{title}: " if title else "", f"task {task.id}" if task.id else "the task"
+    return Timeout(
+        f"{whose}{name} is not finished ({saw}); it goes on at the service and can be waited for again",
+        status=Status.TIMEOUT,
+        http_status=error.http_status if error is not None else None,
+        retry_after=0.0,
+        task_id=task.id,
+        task=task,
+    )
+
+
+def unseen(id: str, ref: str) -> Task:
+    """A task that no look has seen."""
+    known: Dict[str, Any] = {each.name: "" for each in fields(Task)}
+    for name in ("progress", "failure", "created_at", "completed_at", "looked_at", "credit_cost"):
+        known[name] = None
+    return Task(**{**known, "id": id, "state": State.UNKNOWN, "is_final": False, "images": (), "poll_ref": ref})
 
 
 def task_failed(task: Task) -> TaskFailed:

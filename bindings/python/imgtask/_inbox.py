@@ -227,6 +227,10 @@ class Inbox:
                 if self._leader not in (NOBODY, me):
                     self._changed.wait(left)
                     continue
+                if self._bell is None and sys.platform != "win32":
+                    # Before anybody waits, as a loop may come by later. Where the system gives none, a glance does.
+                    with contextlib.suppress(OSError):
+                        self._bell = Bell()
                 self._leader = me
             try:
                 self._wait_for_queue(client, left)
@@ -271,10 +275,6 @@ class Inbox:
         """One more who reads on a loop."""
         with self._changed:
             self._readers = [*map(weakref.ref, self.readers()), weakref.ref(reader)]
-            if self._bell is None and sys.platform != "win32":
-                # Where the system gives none, somebody may wait for a glance.
-                with contextlib.suppress(OSError):
-                    self._bell = Bell()
 
     def stop(self, client: ClientHandle, box: Box) -> None:
         """Ends the jobs of a box."""

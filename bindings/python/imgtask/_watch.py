@@ -1,8 +1,9 @@
 """Many tasks, watched at once."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, Iterator, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, Iterator, List, Mapping, Optional, Tuple, Union
 
 from . import _abi
 from ._errors import Busy, Error, InvalidArgument
@@ -48,6 +49,9 @@ class Outcome:
     #: The images' files, where the goal is those.
     files: Tuple[SavedPicture, ...] = field(default=(), repr=False)
 
+    def __repr__(self) -> str:
+        return f"Outcome(ref={ref_words(self.ref)}, task={self.task!r}, error={self.error!r})"
+
     def _repr_html_(self) -> str:
         """What notebooks show."""
         from ._display import outcome_html
@@ -68,6 +72,18 @@ class Outcome:
     def path(self) -> Optional[Path]:
         """The first image's file."""
         return self.files[0].path if self.files else None
+
+
+def ref_words(ref: Any) -> str:
+    """A ref in words: of an address nothing that may be signed, of a request no more than its prompt."""
+    if isinstance(ref, str):
+        start, mark, _ = re.sub("(?<=//)[^/?#]*@", "...@", ref).partition("?")
+        return repr(f"{start}?..." if mark else start)
+    if not isinstance(ref, Mapping):
+        return repr(ref)
+    if isinstance(ref.get("prompt"), str):
+        return f"{{'prompt': {ref['prompt']!r}{', ...' if len(ref) > 1 else ''}}}"
+    return f"{{{', '.join(f'{name!r}: ...' for name in ref)}}}"
 
 
 def watch_job(

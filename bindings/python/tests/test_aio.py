@@ -111,6 +111,8 @@ class Calls(Looped):
             (lambda calls: calls.wait("a/b"), imgtask.InvalidArgument),
             (lambda calls: calls.wait(""), imgtask.InvalidArgument),
             (lambda calls: calls.wait(never, 0), imgtask.Timeout),
+            (lambda calls: calls.wait(UNKNOWN, 0), imgtask.NotFound),
+            (lambda calls: calls.wait(failed.id, 0), imgtask.TaskFailed),
             (lambda calls: calls.wait(failed), imgtask.TaskFailed),
             (lambda calls: calls.wait(failed.id), imgtask.TaskFailed),
             (lambda calls: calls.wait(never, -1), imgtask.InvalidArgument),
@@ -140,6 +142,9 @@ class Calls(Looped):
         told = await self.told(lambda: client.aio.fetch(UNKNOWN))
         self.assertEqual(told, self.told_blocking(lambda: client.fetch(UNKNOWN)))
         self.assertEqual(told[0], imgtask.ConnectError)
+        told = await self.told(lambda: client.aio.wait(UNKNOWN, 0))
+        self.assertEqual(told, self.told_blocking(lambda: client.wait(UNKNOWN, 0)))
+        self.assertEqual((told[0], told[-1]), (imgtask.Timeout, (UNKNOWN, State.UNKNOWN)))
 
     async def test_a_wait_that_is_over_tells_what_was_seen(self) -> None:
         client = self.client()
@@ -159,6 +164,18 @@ class Calls(Looped):
                 await client.aio.wait(never, 0)
         (looks,) = (task["looks"] for task in self.sandbox.control("tasks") if task["id"] == never.id)
         self.assertEqual(looks, 5)
+
+    async def test_every_one_of_many_waits_without_time_has_its_look(self) -> None:
+        # One that does not know how often it may look lets the last of them wait for a second or two.
+        client = self.client(max_requests_per_minute=None)
+        refs = self.sandbox.make(15, "a cat [never]") + self.sandbox.make(15)
+        told = await asyncio.gather(*(client.aio.wait(ref, 0) for ref in refs), return_exceptions=True)
+        self.assertEqual([type(each) for each in told], [imgtask.Timeout] * 15 + [imgtask.Task] * 15)
+        for ref, each in zip(refs, told):
+            task = each.task if isinstance(each, imgtask.Timeout) else each
+            assert isinstance(task, imgtask.Task)
+            self.assertEqual((task.id, task.looked_at is None), (ref, False))
+        del told, each, task
 
     async def test_a_task_that_failed_is_given_where_asked_for(self) -> None:
         client = self.client()
@@ -190,6 +207,20 @@ class Calls(Looped):
         with self.assertRaisesRegex(RuntimeError, "enough"):
             await client.aio.wait(client.submit(prompt="a cat [never]"), on_progress=refuse)
         await self.until(lambda: client.pending == 0)
+
+    async def test_on_progress_may_raise_what_an_interrupt_raises(self) -> None:
+        client = self.client()
+        told: List[imgtask.Task] = []
+
+        def stop(task: imgtask.Task) -> None:
+            told.append(task)
+            raise imgtask.Cancelled("the user has had enough")
+
+        with self.assertRaisesRegex(imgtask.Cancelled, "had enough"):
+            await client.aio.wait(client.submit(prompt="a cat [never]"), on_progress=stop)
+        self.assertEqual(len(told), 1)
+        await self.until(lambda: client.pending == 0)
+        del told
 
     async def test_a_provider_is_asked_to_cancel(self) -> None:
         client = self.client("lemondata")
@@ -307,6 +338,23 @@ class Cancelling(Looped):
         self.assertLess(time.monotonic() - started, 0.3)
         await self.assert_nothing_is_left(client)
         del cause, task
+
+    async def test_who_awaits_the_task_of_a_submit_that_is_cancelled_is_told_too(self) -> None:
+        client = self.client()
+        known = self.sandbox.control("stats")["faults"]
+        task = asyncio.ensure_future(client.aio.submit(prompt="a cat [create.silent]"))
+        await self.until(lambda: self.sandbox.control("stats")["faults"] != known)
+        task.cancel()
+        with self.assertRaises(asyncio.CancelledError) as caught:
+            await task
+        # Python up to 3.10 raises another error here, and keeps the one that the submit raised behind it.
+        stop: Optional[BaseException] = caught.exception
+        if sys.version_info < (3, 11):
+            stop = caught.exception.__context__
+        assert stop is not None
+        self.assertIsInstance(stop.__cause__, imgtask.SubmitUnknown)
+        await self.assert_nothing_is_left(client)
+        del stop, caught, task
 
     async def test_a_download_that_gets_no_answer_can_be_cancelled(self) -> None:
         client = self.client()
@@ -591,6 +639,33 @@ class Together(Looped):
         self.assertLess(took[0], 4)
         never.cancel()
         await asyncio.wait([never])
+
+    async def test_a_thread_that_waited_first_is_told_what_a_loop_takes_later(self) -> None:
+        client = self.client()
+        (ref,) = self.sandbox.make(1, "a cat [duration:30]")
+        took: List[float] = []
+
+        def watched() -> None:
+            started = time.monotonic()
+            for _ in client.watch([ref]):
+                pass
+            took.append(time.monotonic() - started)
+
+        # The queue tells nobody: what is left is the loop's word, and the next glance.
+        silent, writer = os.pipe()
+        handle = client._client()
+        thread = threading.Thread(target=watched)
+        with unittest.mock.patch.object(_inbox, "GLANCE", 5):
+            with unittest.mock.patch.object(_inbox.Inbox, "queue_fd", return_value=silent):
+                thread.start()
+                await self.until(lambda: client._inbox._leader)
+                while not took:
+                    client._inbox.sort(handle, 256)
+                    await asyncio.sleep(0.002)
+                thread.join()
+        os.close(silent)
+        os.close(writer)
+        self.assertLess(took[0], 4)
 
     async def test_events_of_jobs_go_to_who_started_them(self) -> None:
         client = self.client()

@@ -1,8 +1,10 @@
 """A client and its process: what a child is told after a fork, however it was made, and what goes from process to process."""
 
+import asyncio
 import multiprocessing
 import os
 import threading
+import time
 import unittest.mock
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, Callable, Dict, List, Tuple
@@ -87,12 +89,30 @@ class Processes(WithSandbox):
             "watch": lambda: next(client.watch([task.id])),
             "set_key": lambda: client.set_key("another"),
             "stats": client.stats,
+            "aio.wait": lambda: asyncio.run(client.aio.wait(task.id)),
         }
         for name, call in calls.items():
             with self.subTest(name):
                 told = in_child(lambda call=call: str(call()))  # type: ignore[misc]
                 self.assertRegex(told, "^WrongProcess: .*fork.*create one in (each|this) process")
         self.assertEqual(client.fetch(task.id).id, task.id)
+
+    def test_a_child_of_a_fork_that_met_a_cancel_on_its_way_is_told_so(self) -> None:
+        client = self.client()
+        with client._aside._lock:
+            told = in_child(lambda: str(asyncio.run(client.aio.cancel("img_0"))))
+        self.assertRegex(told, "^WrongProcess: ")
+
+    def test_a_child_closes_a_client_of_its_parent_at_once_on_a_loop_too(self) -> None:
+        client = self.client()
+        client.start(prompt="a cat [never]")
+
+        def closes() -> str:
+            started = time.monotonic()
+            return f"{asyncio.run(client.aio.close())} {time.monotonic() - started < 2}"
+
+        self.assertEqual(in_child(closes), "False True")
+        self.assertEqual(client.pending, 1)
 
     def test_a_child_reads_what_its_parent_had(self) -> None:
         client = self.client()

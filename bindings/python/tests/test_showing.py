@@ -131,6 +131,19 @@ class Notebooks(WithSandbox):
         (lost,) = client.watch(["img_000000000000000000000000"])
         self.assertIn("NotFound", self.page(lost).words)
 
+    def test_an_outcome_shows_nothing_of_its_ref_that_may_be_signed(self) -> None:
+        secret = "https://me:canarysig@api.example/tasks/7?sig=canarysig&more"
+        for ref, words in (
+            (secret, "'https://...@api.example/tasks/7?...'"),
+            ("img_0", "'img_0'"),
+            ({"prompt": "a cat", "image_urls": [secret]}, "{'prompt': 'a cat', ...}"),
+            ({"prompt": "a cat"}, "{'prompt': 'a cat'}"),
+            ({"model": "canarysig", "image_urls": [secret]}, "{'model': ..., 'image_urls': ...}"),
+        ):
+            done = imgtask.Outcome(ref, None, None)
+            self.assertEqual(repr(done), f"Outcome(ref={words}, task=None, error=None)")
+            self.assertIn(words, self.page(done).words)
+
     def test_a_type_that_is_none_shows_no_image(self) -> None:
         for media_type in (HOSTILE, 'image/x"onerror="alert(1)', "text/html", ""):
             picture = imgtask.Picture(b"x", media_type, "", "", None, None, "")
