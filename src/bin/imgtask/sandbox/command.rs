@@ -50,6 +50,9 @@ impl Signals {
         let signals = Signals(set);
         // Fails for a set that is none.
         let _ = signals.0.thread_block();
+        // While the thread that makes the command lets signals through, a Ctrl-C must not end this process: the terminal sends it
+        // to both. What a handler catches is as it was for the command.
+        let _ = ctrlc::try_set_handler(|| {});
         signals
     }
 
