@@ -71,6 +71,19 @@ if [ "$what" = install ]; then
   for template in imgtask.pc imgtask-static.pc imgtaskConfig.cmake imgtaskConfigVersion.cmake; do fill "$template"; done
 fi
 
+# The command writes its own pages and completions, where it runs: built for another machine it does not, unless
+# HOST_IMGTASK names one that does. They are written before anything is put in place: nothing is left half installed.
+host=${HOST_IMGTASK:-$tool} written=
+if [ "$what" = uninstall ]; then
+  written=yes
+elif "$host" --version >"$scratch/said" 2>&1; then
+  "$host" completions bash >"$scratch/imgtask"
+  "$host" completions zsh >"$scratch/_imgtask"
+  "$host" completions fish >"$scratch/imgtask.fish"
+  mkdir "$scratch/man" && "$host" man "$scratch/man" >/dev/null
+  written=yes
+fi
+
 put "$library/libimgtask.so.$version" "$libdir" 755
 link "libimgtask.so.$version" "$libdir" "$soname"
 link "$soname" "$libdir" libimgtask.so
@@ -81,19 +94,11 @@ for file in imgtaskConfig.cmake imgtaskConfigVersion.cmake; do put "$scratch/$fi
 for file in LICENSE-MIT LICENSE-APACHE THIRD-PARTY.md imgtask.spdx.json; do put "$file" "$docdir" 644; done
 put "$tool" "$bindir" 755 imgtask
 
-# The command writes its own pages and completions, where it runs: built for another machine it does not, unless
-# HOST_IMGTASK names one that does.
-complete() { # a shell, the folder, the name there
-  [ "$what" = uninstall ] || "$host" completions "$1" >"$scratch/$3"
-  put "$scratch/$3" "$2" 644
-}
-host=${HOST_IMGTASK:-$tool}
-if [ "$what" = uninstall ] || "$host" --version >"$scratch/said" 2>&1; then
-  complete bash "$datadir/bash-completion/completions" imgtask
-  complete zsh "$datadir/zsh/site-functions" _imgtask
-  complete fish "$datadir/fish/vendor_completions.d" imgtask.fish
+if [ -n "$written" ]; then
+  put "$scratch/imgtask" "$datadir/bash-completion/completions" 644
+  put "$scratch/_imgtask" "$datadir/zsh/site-functions" 644
+  put "$scratch/imgtask.fish" "$datadir/fish/vendor_completions.d" 644
   if [ "$what" = install ]; then
-    mkdir "$scratch/man" && "$host" man "$scratch/man" >/dev/null
     for page in "$scratch"/man/*.1; do put "$page" "$mandir/man1" 644; done
   else
     rm -f "${DESTDIR:-}$mandir"/man1/imgtask.1 "${DESTDIR:-}$mandir"/man1/imgtask-*.1

@@ -18,7 +18,7 @@ CPP_PROGRAM = EXAMPLES / "cpp/wait_and_save.cpp"
 COMMAND = ROOT / os.environ.get("IMGTASK_COMMAND", "build/bin/imgtask")
 VERSION = "0.1.0"
 REQUEST = '{"prompt": "a lighthouse at dusk", "format": "png"}'
-# Where tests/tools.sh puts what no system brings.
+# Where tests/packaging/tools.sh puts what no system brings.
 TOOLS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "imgtask-tools")
 
 

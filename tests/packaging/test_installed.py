@@ -262,6 +262,45 @@ esac
                    fails=True, env=environment())
         self.assertIn("native-static-libs", said)
 
+    @needs("cmake")
+    def test_cmake_builds_for_the_machine_that_it_was_configured_for(self) -> None:
+        cargo = self.folder / "cargo"
+        cargo.write_text('''#!/bin/sh
+mkdir -p "$CARGO_TARGET_DIR/$CARGO_BUILD_TARGET/release"
+echo "for ${CARGO_BUILD_TARGET:-this machine}" >"$CARGO_TARGET_DIR/$CARGO_BUILD_TARGET/release/libimgtask.so"
+''')
+        cargo.chmod(0o755)
+        other = "riscv64gc-unknown-linux-gnu"
+        for target, built, asked in (("", "release", other), (other, f"{other}/release", "")):
+            out = self.folder / f"out-{target}"
+            run(["cmake", f"-Dcargo={cargo}", f"-Dtarget_dir={self.folder}/target", f"-Dbuilt={built}/libimgtask.so", f"-Dtarget={target}",
+                 f"-Dout={out}", "-Dfile=libimgtask.so", "-P", ROOT / "packaging/cmake/build.cmake"],
+                env=environment(CARGO_BUILD_TARGET=asked))
+            self.assertEqual((out / "libimgtask.so").read_text(), f"for {target or 'this machine'}\n")
+
+    @needs("cmake")
+    def test_a_range_of_versions_may_reach_over_a_major_one(self) -> None:
+        template = (ROOT / "packaging/imgtaskConfigVersion.cmake.in").read_text()
+        for name, value in (("version", "1.2.0"), ("major", "1"), ("pointer_bytes", "8")):
+            template = template.replace(f"@{name}@", value)
+        (self.folder / "imgtaskConfigVersion.cmake").write_text(template)
+        (self.folder / "imgtaskConfig.cmake").touch()
+        wanted = {"0.9.0...1.5": 1, "0.9.0...1.2": 1, "0.9.0...<1.2": 0, "1.3...2": 0, "1.0": 1, "0.9.0": 0, "2.0": 0}
+        (self.folder / "CMakeLists.txt").write_text("cmake_minimum_required(VERSION 3.19)\nproject(p NONE)\n" + "".join(
+            f'unset(imgtask_DIR CACHE)\nfind_package(imgtask {words} QUIET)\nmessage(STATUS "{words}: ${{imgtask_FOUND}}")\n'
+            for words in wanted))
+        said = run(["cmake", "-S", self.folder, "-B", self.folder / "build", f"-DCMAKE_PREFIX_PATH={self.folder}"])
+        for words, found in wanted.items():
+            self.assertIn(f"-- {words}: {found}\n", said)
+
+    def test_a_command_that_fails_leaves_nothing_half_installed(self) -> None:
+        command = self.folder / "imgtask"
+        command.write_text('#!/bin/sh\n[ "$1" != man ]\n')
+        command.chmod(0o755)
+        run(["make", "-C", ROOT, "CARGO=/bin/false", "install", f"DESTDIR={self.folder}/stage"], fails=True,
+            env=environment(HOST_IMGTASK=command))
+        self.assertFalse((self.folder / "stage").exists())
+
     def test_a_build_in_a_folder_with_spaces_names_no_folder(self) -> None:
         folder = self.folder / "my games"
         folder.mkdir()

