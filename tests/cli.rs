@@ -164,6 +164,35 @@ fn names_that_are_taken_are_found_before_several_images_are_paid_for() {
 
 #[cfg(unix)]
 #[test]
+fn names_that_no_file_can_have_are_found_before_anything_is_paid_for() {
+    let sandbox = Sandbox::quick();
+    let folder = tempfile::tempdir().expect("a folder");
+    let dangling = path(&folder, "dangling.png");
+    std::os::unix::fs::symlink("nowhere.png", &dangling).expect("a link");
+    fs::write(folder.path().join("e.png"), "mine").expect("written");
+    fs::write(folder.path().join("fox-1.png"), "mine").expect("written");
+    let submit = |more: &[&str]| sandbox.run(&[&["submit", "--prompt", "a fox"], more].concat()).ends_with(8);
+    submit(&["--out", &dangling]).says("exists already");
+    submit(&["--out", &path(&folder, "e.{ext}")]).says("e.png exists already");
+    for count in [&["--set", "n=1", "--set", "num_images=2"][..], &["--set", "n=\"2\""]] {
+        submit(&[count, &["--out", &path(&folder, "fox.png")]].concat()).says("fox-1.png exists already");
+    }
+    submit(&["--out", &path(&folder, format!("{}.png", "a".repeat(300)))]).says("cannot write");
+    submit(&["--out", &path(&folder, format!("{}-{{id}}.png", "a".repeat(300)))]).says("cannot write");
+    submit(&["--out", "/dev/null", "--force"]).says("is no file");
+    if cfg!(target_os = "linux") {
+        submit(&["--out", "/proc/nowhere/"]).says("cannot make /proc/nowhere");
+        submit(&["--out", "/proc/fox.png"]).says("cannot make a file in /proc");
+    }
+    assert_eq!(sandbox.control("GET", "/stats", "")["requests"], 0);
+    assert_eq!(names(folder.path()), ["dangling.png", "e.png", "fox-1.png"]);
+    // A folder that is made for what can be saved.
+    let made = path(&folder, "made/{id}/fox.{ext}");
+    sandbox.run(&["submit", "--prompt", "a fox", "--out", &made, "--interval", "50ms"]).ends_with(0);
+}
+
+#[cfg(unix)]
+#[test]
 fn signals_reach_a_command_in_a_sandbox_and_its_end_is_its_own() {
     for (signal, script, code) in [
         ("-TERM", "trap 'exit 21' TERM", 21),

@@ -5,40 +5,43 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use imgtask::{Client, Error, PathPattern, PictureInfo, SavedPicture, Status, Task};
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::exit::{Exit, Outcome, Problem};
 use crate::settings::Set;
 
 /// Names that are tried before a request is paid for.
 const MOST_NAMES: u64 = 1000;
+/// How requests say the number of images.
+const COUNTS: [&str; 3] = ["n", "num_images", "num_outputs"];
+/// The types that services mostly send.
+const USUAL: [&str; 3] = ["png", "jpg", "webp"];
 /// The names in a folder.
 const IN_FOLDER: &str = "{id}-{index}.{ext}";
 
 /// What a request says of the files that will come of it, where it says it as most services have it.
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct Asked {
-    #[serde(default, alias = "num_images", alias = "num_outputs")]
-    n: Value,
-    #[serde(default)]
-    output_format: Value,
-}
+#[derive(Debug, Default)]
+pub(crate) struct Asked(Map<String, Value>);
 
 impl Asked {
     /// As far as it can be read; a request that cannot is refused elsewhere.
     pub(crate) fn of(request: &str) -> Asked {
-        serde_json::from_str(request).unwrap_or_default()
+        Asked(serde_json::from_str(request).unwrap_or_default())
     }
 
-    /// At least one; names are tried for the first few.
+    /// At least one, and as many as any member says; names are tried for the first few.
     fn images(&self) -> usize {
-        self.n.as_u64().map_or(1, |count| count.clamp(1, MOST_NAMES) as usize)
+        let count = |name: &str| {
+            let value = self.0.get(name)?;
+            value.as_u64().or_else(|| value.as_str()?.parse().ok())
+        };
+        let most = COUNTS.into_iter().filter_map(count).max();
+        most.map_or(1, |count| count.clamp(1, MOST_NAMES) as usize)
     }
 
     /// "" where the request does not say.
     fn extension(&self) -> &'static str {
-        match self.output_format.as_str() {
+        match self.0.get("output_format").and_then(Value::as_str) {
             Some("png") => "png",
             Some("jpeg" | "jpg") => "jpg",
             Some("webp") => "webp",
@@ -109,9 +112,16 @@ impl Target {
             return Err(problem.hint("put {id} into it, or give a folder: --out pictures/"));
         }
         let path = pattern.as_path();
-        if pattern.is_fixed() && path.exists() && !self.force {
-            return Err(Problem::new(Exit::File, format!("{} exists already", path.display()))
-                .hint("give --force to replace it, or another --out"));
+        match fs::symlink_metadata(path) {
+            Ok(found) if pattern.is_fixed() && !found.is_file() && !found.is_symlink() => {
+                let shown = path.display();
+                return Err(Problem::new(Exit::File, format!("{shown} is no file, and no image can have its name")));
+            }
+            Ok(_) if pattern.is_fixed() && !self.force => {
+                return Err(Problem::new(Exit::File, format!("{} exists already", path.display()))
+                    .hint("give --force to replace it, or another --out"));
+            }
+            _ => {}
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         // What is there of the way to it.
@@ -137,23 +147,51 @@ impl Target {
                 _ => Ok(()),
             };
         };
-        // An id is new. A name by the type is known where the request asks for a type.
-        let by_type = pattern.as_path().to_string_lossy().contains("{ext}");
-        let extension = asked.extension();
-        if self.force || pattern.has_id() || by_type && extension.is_empty() {
+        // An id is new.
+        if self.force || pattern.has_id() {
             return Ok(());
         }
+        // Where the request asks for no type, any may come.
+        let asked = [asked.extension()];
+        let extensions = if asked == [""] { &USUAL[..] } else { &asked[..] };
         let pattern = match images > 1 && !pattern.has_index() {
             true => self::pattern(&numbered(pattern.as_path()))?,
             false => pattern.clone(),
         };
-        let info = PictureInfo { extension, ..PictureInfo::default() };
-        let taken = (0..images).map(|index| pattern.fill("", index, &info)).find(|path| path.exists());
-        match taken {
+        let names = extensions.iter().flat_map(|&extension| {
+            let info = PictureInfo { extension, ..PictureInfo::default() };
+            let pattern = &pattern;
+            (0..images).map(move |index| pattern.fill("", index, &info))
+        });
+        match names.into_iter().find(|path| fs::symlink_metadata(path).is_ok()) {
             Some(path) => Err(Problem::new(Exit::File, format!("{} exists already", path.display()))
                 .hint("nothing was submitted: give --force to replace it, or another --out")),
             None => Ok(()),
         }
+    }
+
+    /// Makes the folder of images that are about to be paid for, as far as its name is known, and tries whether files can be
+    /// made there.
+    pub(crate) fn prepare(&self) -> Outcome<()> {
+        let (Place::File(pattern) | Place::Folder(pattern)) = &self.place else { return Ok(()) };
+        // As long as a name will be, and not longer.
+        let info = PictureInfo { extension: "png", ..PictureInfo::default() };
+        let likely = pattern.fill("0", 0, &info);
+        match fs::symlink_metadata(&likely) {
+            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Err(Problem::file("write", pattern.as_path(), &error));
+            }
+            _ => {}
+        }
+        let known = |folder: &&Path| !is_pattern(&folder.to_string_lossy());
+        let folder = pattern.as_path().ancestors().skip(1).find(known).filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        if matches!(self.place, Place::Folder(_)) {
+            fs::create_dir_all(folder).map_err(|error| Problem::file("make", folder, &error))?;
+        }
+        // Without a name, so that nothing is left of it.
+        let tried = tempfile::tempfile_in(folder);
+        tried.map(drop).map_err(|error| Problem::file("make a file in", folder, &error))
     }
 
     /// Whether images go to the standard output.
@@ -353,7 +391,8 @@ mod tests {
         let asked = |json| (Asked::of(json).images(), Asked::of(json).extension());
         assert_eq!(asked(r#"{"prompt": "a", "n": 3, "output_format": "jpeg"}"#), (3, "jpg"));
         assert_eq!(asked(r#"{"num_images": 2, "output_format": 7}"#), (2, ""));
-        assert_eq!(asked(r#"{"n": "2"}"#), (1, ""));
+        assert_eq!(asked(r#"{"n": "2"}"#), (2, ""));
+        assert_eq!(asked(r#"{"n": 1, "num_images": 3, "num_outputs": true}"#), (3, ""));
         assert_eq!(asked(r#"{"n": 0}"#), (1, ""));
         assert_eq!(asked("no JSON"), (1, ""));
     }

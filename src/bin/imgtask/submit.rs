@@ -102,6 +102,9 @@ impl Submit {
             target.check_images(&Asked::of(&request))?;
         }
         let session = self.service.open(context)?;
+        if let Some(target) = &target {
+            target.prepare()?;
+        }
         let task = match session.client.submit(&request) {
             Ok(task) => task,
             Err(error) => {
