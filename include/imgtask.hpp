@@ -645,8 +645,9 @@ public:
     {
     }
 
-    // A move is a copy: what was moved from still has its error.
+    /** Shares the error. A move does, too: what was moved from still has it. */
     exception(const exception &) = default;
+    /** @copydoc exception(const exception &) */
     exception &operator=(const exception &) = default;
 
     /** All that the error says, and the task that was known. */
