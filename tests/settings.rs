@@ -136,6 +136,43 @@ fn a_file_that_is_wrong_is_told_with_its_lines_and_a_key_in_it_never() {
 }
 
 #[test]
+fn settings_for_every_provider_are_shown_and_judged_where_none_is_set() {
+    let set = [("IMGTASK_TIMEOUT", "90"), ("IMGTASK_PROXY", "env")];
+    assert_eq!(effective(&[], &set, "timeout"), ("90s".into(), "IMGTASK_TIMEOUT".into()));
+    assert_eq!(effective(&[], &set, "proxy"), ("env".into(), "IMGTASK_PROXY".into()));
+    let mut command = imgtask(&["config"]);
+    command.env("IMGTASK_TIMEOUT", "abc");
+    finish(command).ends_with(2).says("IMGTASK_TIMEOUT: ");
+}
+
+#[test]
+fn json_that_a_setting_wants_is_told_by_its_name_and_can_be_taken_back() {
+    let submit = |arguments: &[&str], json: Option<&str>| {
+        let mut command =
+            imgtask(&[&["submit", "-p", "dimilinks", "--prompt", "a fox", "--out", "-"], arguments].concat());
+        command.envs(json.map(|json| ("IMGTASK_JSON", json)));
+        finish(command).ends_with(2)
+    };
+    submit(&["--json"], None).says("--json and --out - both");
+    submit(&[], Some("1")).says("IMGTASK_JSON and --out - both").says("IMGTASK_JSON=0");
+    let (_folder, file) = file("json = true\n");
+    submit(&["--config", &file], None).says(&format!("{file}:1 and --out - both"));
+    submit(&["--config", &file], Some("0")).says("no API key");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn help_that_cannot_be_written_is_no_success() {
+    for arguments in [&["--help"][..], &["wait", "-h"], &["--version"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("a full disk");
+        let mut command = imgtask(arguments);
+        let out = command.stdout(full).stderr(std::process::Stdio::piped()).output().expect("imgtask starts");
+        assert_eq!(out.status.code(), Some(8), "{arguments:?}");
+        assert!(String::from_utf8_lossy(&out.stderr).contains("cannot write the help"));
+    }
+}
+
+#[test]
 fn the_file_to_start_from_is_taken_as_it_is() {
     let (_folder, file) = file(&finish(imgtask(&["config", "--new"])).ends_with(0).out);
     let run = finish(imgtask(&["config", "--config", &file])).ends_with(0);
@@ -259,6 +296,14 @@ fn the_doctor_names_what_is_wrong_and_its_cure() {
         (&fact(&told, "provider")["verdict"], &fact(&told, "keys")["verdict"]),
         (&"note".into(), &"note".into())
     );
+    let told = doctor(&[], &[("IMGTASK_TIMEOUT", "abc"), ("IMGTASK_VERBOSE", "9"), ("IMGTASK_INTERVAL", "2s")], 2);
+    assert!(["timeout", "verbose"].iter().all(|name| fact(&told, name)["verdict"] == "wrong"), "{told:#}");
+    assert_eq!(told["facts"].as_array().expect("facts").iter().filter(|fact| fact["verdict"] == "wrong").count(), 2);
+    let told = doctor(&["-p", "dimilinks"], &[("IMGTASK_TIMEOUT", "abc")], 2);
+    assert_eq!(told["facts"].as_array().expect("facts").iter().filter(|fact| fact["verdict"] == "wrong").count(), 1);
+    let told = doctor(&[], &[("IMGTASK_BASE_URL", "a"), ("IMGTASK_INTERVAL", "2s")], 0);
+    assert_eq!(fact(&told, "variable")["value"], "IMGTASK_BASE_URL is read by nobody");
+    assert_eq!(fact(&told, "interval")["from"], "IMGTASK_INTERVAL");
     let told = doctor(&["-p", "lemondta"], &[], 2);
     assert!(
         fact(&told, "client")["cure"].as_str().is_some_and(|cure| cure.contains("did you mean lemondata?")),
@@ -281,7 +326,11 @@ fn the_doctor_names_what_is_wrong_and_its_cure() {
     let (_folder, file) = file("[providers.lemondta]\ntimeout = 3\n");
     let told = doctor(&["-p", "lemondata", "--config", &file], &keyed, 0);
     let facts = told["facts"].as_array().expect("facts");
-    assert!(facts.iter().any(|fact| fact["cure"] == "did you mean [providers.lemondata]?"), "{told:#}");
+    let near = facts.iter().find(|fact| fact["cure"] == "did you mean [providers.lemondata]?").expect("told");
+    assert_eq!(near["from"], format!("{file}:1"));
+    finish(imgtask(&["config", "--config", &file]))
+        .ends_with(0)
+        .says(&format!("{file}:1: [providers.lemondta] is of no"));
 }
 
 #[cfg(unix)]

@@ -29,13 +29,33 @@ pub(crate) struct Access {
     /// The variable of the key.
     pub(crate) key_variable: String,
     pub(crate) key_file: Option<Set<PathBuf>>,
+    pub(crate) network: Network,
+    pub(crate) allow_plain_http: Option<Set<bool>>,
+    pub(crate) allow_private_images: Option<Set<bool>>,
+}
+
+/// What may be set for every provider.
+pub(crate) struct Network {
     pub(crate) proxy: Option<Set<String>>,
     pub(crate) ca_file: Option<Set<PathBuf>>,
     pub(crate) interval: Option<Set<Duration>>,
     pub(crate) max_requests_per_minute: Option<Set<u32>>,
     pub(crate) timeout: Option<Set<Duration>>,
-    pub(crate) allow_plain_http: Option<Set<bool>>,
-    pub(crate) allow_private_images: Option<Set<bool>>,
+}
+
+impl Network {
+    /// As `provider` has it, else as every provider has it that says nothing of its own.
+    pub(crate) fn new(service: &Service, settings: &Settings, provider: Option<&str>) -> Outcome<Network> {
+        let path = |text: &str| Ok(PathBuf::from(text));
+        let limit = service.max_requests_per_minute;
+        Ok(Network {
+            proxy: proxy(settings.choose(&members::PROXY, provider, service.proxy.clone(), text)?)?,
+            ca_file: settings.choose(&members::CA_FILE, provider, service.ca_file.clone(), path)?,
+            interval: settings.choose(&members::INTERVAL, provider, service.interval, duration::parse)?,
+            max_requests_per_minute: settings.choose(&members::MAX_REQUESTS_PER_MINUTE, provider, limit, count)?,
+            timeout: settings.choose(&members::TIMEOUT, provider, None, duration::parse)?,
+        })
+    }
 }
 
 impl Access {
@@ -65,16 +85,7 @@ impl Access {
         Ok(Access {
             base_url: base_url(service, &chooser, &about)?,
             key_file: key_file(service, &chooser, &about)?,
-            proxy: proxy(service, &chooser)?,
-            ca_file: chooser.path(&members::CA_FILE, service.ca_file.clone())?,
-            interval: settings.choose(&members::INTERVAL, Some(&provider.value), service.interval, duration::parse)?,
-            max_requests_per_minute: settings.choose(
-                &members::MAX_REQUESTS_PER_MINUTE,
-                Some(&provider.value),
-                service.max_requests_per_minute,
-                count,
-            )?,
-            timeout: settings.choose(&members::TIMEOUT, Some(&provider.value), None, duration::parse)?,
+            network: Network::new(service, settings, Some(&provider.value))?,
             allow_plain_http: chooser.flag(&members::ALLOW_PLAIN_HTTP, service.allow_plain_http)?,
             allow_private_images: chooser.flag(&members::ALLOW_PRIVATE_IMAGES, service.allow_private_images)?,
             key_variable: about.key_variable,
@@ -96,10 +107,10 @@ impl Access {
             base_url: self.base_url.as_ref().filter(said).map(|url| url.value.clone()),
             api_key,
             user_agent: Some(format!("imgtask-cli/{}", env!("CARGO_PKG_VERSION"))),
-            proxy_url: self.proxy.as_ref().map(|proxy| proxy.value.clone()),
-            ca_file: self.ca_file.as_ref().map(|file| file.value.clone()),
-            poll_interval_ms: self.interval.as_ref().map_or(0, ms),
-            max_requests_per_minute: self.max_requests_per_minute.as_ref().map_or(0, |limit| limit.value),
+            proxy_url: self.network.proxy.as_ref().map(|proxy| proxy.value.clone()),
+            ca_file: self.network.ca_file.as_ref().map(|file| file.value.clone()),
+            poll_interval_ms: self.network.interval.as_ref().map_or(0, ms),
+            max_requests_per_minute: self.network.max_requests_per_minute.as_ref().map_or(0, |limit| limit.value),
             allow_private_images: self.allow_private_images.as_ref().is_some_and(|allowed| allowed.value),
             allow_plain_http: self.allow_plain_http.as_ref().is_some_and(|allowed| allowed.value),
             ..own
@@ -129,7 +140,7 @@ impl Access {
             Some(file) => ui.verbose(&format!("key from {} ({})", shown_key_file(&file.value), file.source)),
             None => ui.verbose(&format!("key from {}", self.key_variable)),
         }
-        if let Some(proxy) = &self.proxy {
+        if let Some(proxy) = &self.network.proxy {
             ui.verbose(&format!("proxy {} ({})", without_secrets(&proxy.value), proxy.source));
         }
     }
@@ -214,8 +225,8 @@ fn key_file(service: &Service, chooser: &Chooser<'_>, about: &About) -> Outcome<
     chooser.path(&members::KEY_FILE, service.key_file.clone())
 }
 
-fn proxy(service: &Service, chooser: &Chooser<'_>) -> Outcome<Option<Set<String>>> {
-    let proxy = chooser.text(&members::PROXY, service.proxy.clone())?;
+/// A password stands in the environment, or nowhere.
+fn proxy(proxy: Option<Set<String>>) -> Outcome<Option<Set<String>>> {
     match &proxy {
         Some(Set { value, source }) if value.contains('@') && !matches!(source, Source::Variable(_)) => {
             let problem = match source {

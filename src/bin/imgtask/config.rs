@@ -1,12 +1,13 @@
 //! `imgtask config`: which settings hold, and who said each.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::access::{Access, shown_key_file, without_secrets};
+use crate::access::{Access, Network, shown_key_file, without_secrets};
 use crate::context::Context;
 use crate::exit::{Exit, Outcome};
 use crate::report::to_line;
@@ -64,6 +65,14 @@ impl Config {
         }
         self.json = context.json(self.json)?;
         let rows = self.rows(context)?;
+        if let Some(file) = context.settings.file() {
+            for (name, line) in file.strangers() {
+                let place = format!("{}:{line}", file.path.display());
+                context
+                    .ui
+                    .warn(&format!("{place}: [providers.{name}] is of no built-in provider, and names no dialect"));
+            }
+        }
         let place = context.settings.place();
         let path = place.map(|place| place.value.display().to_string());
         let exists = context.settings.file().is_some();
@@ -113,35 +122,44 @@ impl Config {
         let provider = settings.choose(&members::PROVIDER, None, self.service.provider.clone(), members::text)?;
         if provider.is_none() && self.service.dialect.is_none() {
             rows.insert(0, row(&members::PROVIDER, None));
+            rows.extend(of_network(&Network::new(&self.service, settings, None)?));
             return Ok(rows);
         }
         let access = Access::new(&self.service, settings)?;
         rows.insert(0, row(&members::PROVIDER, Some(access.provider.clone().map(Value::from))));
-        let time = |set: &Option<Set<Duration>>| {
-            set.clone().map(|set| set.map(|time| format!("{}s", time.as_secs_f64()).into()))
-        };
-        let path = |set: &Option<Set<std::path::PathBuf>>| {
-            set.clone().map(|set| set.map(|path| path.display().to_string().into()))
-        };
-        let address = |set: &Option<Set<String>>| set.clone().map(|set| set.map(|url| without_secrets(&url).into()));
+        rows.extend(of_network(&access.network));
         let flag = |set: &Option<Set<bool>>| set.clone().map(|set| set.map(Value::from));
+        let key_file = access.key_file.clone().map(|set| set.map(|file| shown_key_file(&file).into()));
         rows.extend([
-            row(&members::TIMEOUT, time(&access.timeout)),
-            row(&members::INTERVAL, time(&access.interval)),
-            row(
-                &members::MAX_REQUESTS_PER_MINUTE,
-                access.max_requests_per_minute.clone().map(|set| set.map(Value::from)),
-            ),
-            row(&members::PROXY, address(&access.proxy)),
-            row(&members::CA_FILE, path(&access.ca_file)),
             row(&members::BASE_URL, address(&access.base_url)),
-            row(&members::KEY_FILE, access.key_file.clone().map(|set| set.map(|file| shown_key_file(&file).into()))),
+            row(&members::KEY_FILE, key_file),
             row(&members::DIALECT, path(&access.dialect)),
             row(&members::ALLOW_PLAIN_HTTP, flag(&access.allow_plain_http)),
             row(&members::ALLOW_PRIVATE_IMAGES, flag(&access.allow_private_images)),
         ]);
         Ok(rows)
     }
+}
+
+fn of_network(network: &Network) -> [Row; 5] {
+    let time =
+        |set: &Option<Set<Duration>>| set.clone().map(|set| set.map(|time| format!("{}s", time.as_secs_f64()).into()));
+    let limit = network.max_requests_per_minute.clone().map(|set| set.map(Value::from));
+    [
+        row(&members::TIMEOUT, time(&network.timeout)),
+        row(&members::INTERVAL, time(&network.interval)),
+        row(&members::MAX_REQUESTS_PER_MINUTE, limit),
+        row(&members::PROXY, address(&network.proxy)),
+        row(&members::CA_FILE, path(&network.ca_file)),
+    ]
+}
+
+fn path(set: &Option<Set<PathBuf>>) -> Option<Set<Value>> {
+    set.clone().map(|set| set.map(|path| path.display().to_string().into()))
+}
+
+fn address(set: &Option<Set<String>>) -> Option<Set<Value>> {
+    set.clone().map(|set| set.map(|url| without_secrets(&url).into()))
 }
 
 fn row(member: &Member, said: Option<Set<Value>>) -> Row {

@@ -80,7 +80,7 @@ impl Download {
         let out = context.settings.choose(&OUT, None, self.out.clone(), |out| Ok(PathBuf::from(out)))?;
         let out = out.map_or_else(|| PathBuf::from("."), |out| out.value);
         let target = Target::new(&out, names.as_ref(), self.force)?;
-        target.check(self.json, 1)?;
+        target.check(context.json_source(self.json)?.as_ref(), 1)?;
         let session = self.service.open(context)?;
         let finish = Finish { ui, session: &session, json: self.json, target: Some(&target), index };
         match session.client.fetch(&self.task) {

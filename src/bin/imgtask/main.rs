@@ -28,7 +28,7 @@ mod wait;
 mod watch;
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -157,7 +157,7 @@ fn start() -> Exit {
     // Before anything is known: a problem is told in the colours that the arguments themselves ask for.
     let color = early_color(&arguments);
     let early = Ui::new(Voice { color, ..Voice::default() });
-    let cli = refuse_keys(&arguments).map(|()| parse(arguments, color));
+    let cli = refuse_keys(&arguments).and_then(|()| parse(arguments, color));
     let context = cli.and_then(|cli| Ok((context(&cli)?, cli.command)));
     let (context, command) = match context {
         Ok(both) => both,
@@ -173,14 +173,23 @@ fn start() -> Exit {
 }
 
 /// The arguments, read. Help and what is wrong with them end the process here.
-fn parse(arguments: Vec<OsString>, color: Color) -> Cli {
+fn parse(arguments: Vec<OsString>, color: Color) -> Outcome<Cli> {
     let choice = match color {
         Color::Auto => ColorChoice::Auto,
         Color::Always => ColorChoice::Always,
         Color::Never => ColorChoice::Never,
     };
-    let matches = Cli::command().color(choice).get_matches_from(arguments);
-    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    let matches = Cli::command().color(choice).try_get_matches_from(arguments);
+    let error = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => return Ok(cli),
+        Err(error) => error,
+    };
+    match error.print().and_then(|()| io::stdout().flush()) {
+        Err(failed) if !error.use_stderr() && failed.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Problem::new(Exit::File, "cannot write the help to the standard output"))
+        }
+        _ => std::process::exit(error.exit_code()),
+    }
 }
 
 /// `--color`, looked for before the arguments are read, for what is said of the arguments themselves.

@@ -8,7 +8,7 @@ use imgtask::{Client, Error, PathPattern, PictureInfo, SavedPicture, Status, Tas
 use serde_json::{Map, Value};
 
 use crate::exit::{Exit, Outcome, Problem};
-use crate::settings::Set;
+use crate::settings::{Set, Source};
 
 /// Names that are tried before a request is paid for.
 const MOST_NAMES: u64 = 1000;
@@ -90,12 +90,17 @@ impl Target {
     }
 
     /// What can be known to fail before the service is asked for anything. `tasks`: how many there are to be saved.
-    pub(crate) fn check(&self, json: bool, tasks: usize) -> Outcome<()> {
+    pub(crate) fn check(&self, json: Option<&Source>, tasks: usize) -> Outcome<()> {
         let (pattern, is_made) = match &self.place {
             Place::File(pattern) => (pattern, false),
             Place::Folder(pattern) => (pattern, true),
-            Place::Stdout if json => {
-                return Err(Problem::usage("--json and --out - both want the standard output"));
+            Place::Stdout if json.is_some() => {
+                let source = json.map_or_else(String::new, Source::to_string);
+                let problem = Problem::usage(format!("{source} and --out - both want the standard output"));
+                return Err(match json {
+                    Some(Source::Argument(_)) | None => problem,
+                    Some(_) => problem.hint("IMGTASK_JSON=0 before the command takes it back"),
+                });
             }
             Place::Stdout if tasks > 1 => {
                 return Err(Problem::usage(format!("there are {tasks} tasks, and - takes one image")));
@@ -334,7 +339,6 @@ fn promised(path: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Source;
 
     fn info(extension: &'static str) -> PictureInfo {
         PictureInfo { extension, sha256: "0123456789abcdef".into(), ..PictureInfo::default() }

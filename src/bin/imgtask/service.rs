@@ -115,7 +115,7 @@ impl Service {
         Ok(Session {
             client,
             arguments: self.arguments(&access, context),
-            timeout: access.timeout.map(|timeout| timeout.value),
+            timeout: access.network.timeout.map(|timeout| timeout.value),
             dialect: access.dialect.map(|file| shell::quote(&file.value.display().to_string())),
             provider: access.provider.value,
         })

@@ -92,7 +92,7 @@ impl Submit {
         let mut target = self.out.as_deref().map(|out| Target::new(out, names.as_ref(), self.force)).transpose()?;
         if let Some(target) = &target {
             // Before anything is paid for.
-            target.check(self.json, 1)?;
+            target.check(context.json_source(self.json)?.as_ref(), 1)?;
         }
         if self.timeout.is_some() && !self.wait && target.is_none() {
             return Err(Problem::usage("--timeout is for the wait: give --wait or --out"));

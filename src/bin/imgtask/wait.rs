@@ -82,7 +82,7 @@ impl Wait {
         let target = self.out.as_deref().map(|out| Target::new(out, names.as_ref(), self.force)).transpose()?;
         let tasks = self.tasks()?;
         if let Some(target) = &target {
-            target.check(self.json, tasks.len())?;
+            target.check(context.json_source(self.json)?.as_ref(), tasks.len())?;
         }
         let session = self.service.open(context)?;
         let finish = Finish { ui, session: &session, json: self.json, target: target.as_ref(), index: None };

@@ -19,7 +19,8 @@ const FEATURES: &str = "cli decode dialect-tools journal";
 /// No clock that is right says an earlier time: 2026-01-01.
 const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
 /// What other programs of this project read.
-const OTHERS: [&str; 6] = ["CONFIG", "SANDBOX", "LIBRARY", "COMMAND", "LIB_DIR", "ALL_TOOLS"];
+const OTHERS: [&str; 10] =
+    ["CONFIG", "SANDBOX", "LIBRARY", "COMMAND", "LIB_DIR", "ALL_TOOLS", "RUSTC", "NIGHTLY", "UPDATE", "MANY_TASKS"];
 /// In the order in which `env` takes them.
 const PROXIES: [&str; 5] = ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "http_proxy"];
 
@@ -56,7 +57,14 @@ pub(super) fn settings(context: &Context) -> Vec<Fact> {
     const ABOUT: &str = "Settings";
     let settings = &context.settings;
     let mut facts = Vec::new();
+    // Whatever provider is asked, and whether or not one is set.
+    for member in MEMBERS.into_iter().filter(|member| member.general) {
+        if let Err(problem) = settings.choose(member, None, None, |text| member.check(text)) {
+            facts.push(Fact::problem(ABOUT, member.name, &problem));
+        }
+    }
     match (settings.place(), &settings.fault) {
+        (_, Some(problem)) if facts.iter().any(|fact| fact.value == problem.message) => {}
         (_, Some(problem)) => facts.push(Fact::problem(ABOUT, "file", problem)),
         (None, None) => facts.push(Fact::new(ABOUT, "file", "none: there is no home folder")),
         (Some(place), None) => {
@@ -64,23 +72,30 @@ pub(super) fn settings(context: &Context) -> Vec<Fact> {
             facts.push(Fact::new(ABOUT, "file", format!("{}{there}", place.value.display())).from(&place.source));
         }
     }
-    for name in settings.file().into_iter().flat_map(|file| file.providers()) {
-        let known = || imgtask::providers().iter().map(|known| known.name);
-        let near = if known().any(|known| known == name) { None } else { nearest(name, known()) };
-        if let Some(near) = near {
-            let fact = Fact::new(ABOUT, "provider", format!("[providers.{name}] is of no built-in provider"));
-            facts.push(fact.note(format!("did you mean [providers.{near}]?")));
+    if let Some(file) = settings.file() {
+        for (name, line) in file.strangers() {
+            let what = format!("[providers.{name}] is of no built-in provider, and names no dialect");
+            let fact = Fact::new(ABOUT, "provider", what).from(format!("{}:{line}", file.path.display()));
+            facts.push(match nearest(name, imgtask::providers().iter().map(|known| known.name)) {
+                Some(near) => fact.note(format!("did you mean [providers.{near}]?")),
+                None => fact.note("give it dialect = FILE, or the name of one of `imgtask providers`"),
+            });
         }
     }
     let known: Vec<String> = MEMBERS.iter().map(|member| member.variable()).filter(|name| !name.is_empty()).collect();
     for (name, _) in std::env::vars_os() {
         let Some(name) = name.to_str() else { continue };
         let Some(rest) = name.strip_prefix("IMGTASK_") else { continue };
-        let is_known = known.iter().any(|known| known == name) || OTHERS.contains(&rest) || rest.starts_with("TEST");
-        if !is_known && let Some(near) = nearest(name, known.iter().map(String::as_str)) {
-            facts.push(
-                Fact::new(ABOUT, "variable", format!("{name} is read by nobody")).note(format!("did you mean {near}?")),
-            );
+        let is_other = OTHERS.contains(&rest) || rest.starts_with("TEST") || rest.starts_with("CARGO");
+        if !is_other && known.iter().all(|known| known != name) {
+            let fact = Fact::new(ABOUT, "variable", format!("{name} is read by nobody"));
+            facts.push(match nearest(name, known.iter().map(String::as_str)) {
+                Some(near) => fact.note(format!("did you mean {near}?")),
+                None => fact.note(
+                    "`imgtask config` lists the settings; key and address have variables of the provider's: \
+                     `imgtask providers`, <NAME>_BASE_URL",
+                ),
+            });
         }
     }
     facts

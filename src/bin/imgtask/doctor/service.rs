@@ -6,7 +6,7 @@ use std::path::Path;
 use imgtask::Options;
 
 use super::Fact;
-use crate::access::{Access, base_url_variable, is_set, shown_key_file, without_secrets};
+use crate::access::{Access, Network, base_url_variable, is_set, shown_key_file, without_secrets};
 use crate::context::Context;
 use crate::duration;
 use crate::service::Service;
@@ -22,12 +22,20 @@ pub(super) fn facts(service: &Service, context: &Context, needed: bool, facts: &
         let fact = Fact::new(ABOUT, "provider", "none is set, so that each command needs --provider");
         facts.push(fact.note("export IMGTASK_PROVIDER=NAME, or put provider = \"NAME\" into the file of settings"));
         facts.extend(keys());
+        match Network::new(service, &context.settings, None) {
+            Ok(set) => network(&set, facts),
+            Err(problem) if facts.iter().any(|fact| fact.value == problem.message) => {}
+            Err(problem) => facts.push(Fact::problem(ABOUT, "network", &problem)),
+        }
         return None;
     }
     let access = match Access::new(service, &context.settings) {
         Ok(access) => access,
         Err(problem) => {
-            facts.push(Fact::problem(ABOUT, "provider", &problem));
+            // A setting that cannot be meant is told already, by its name.
+            if facts.iter().all(|fact| fact.value != problem.message) {
+                facts.push(Fact::problem(ABOUT, "provider", &problem));
+            }
             return None;
         }
     };
@@ -47,28 +55,7 @@ pub(super) fn facts(service: &Service, context: &Context, needed: bool, facts: &
     }
     facts.push(key(&access));
     facts.extend(access.key_file.as_ref().and_then(|file| readable_by_others(&file.value)));
-    facts.push(match &access.proxy {
-        Some(proxy) => Fact::new(ABOUT, "proxy", without_secrets(&proxy.value)).from(&proxy.source),
-        None => Fact::new(ABOUT, "proxy", "none"),
-    });
-    facts.push(match &access.ca_file {
-        Some(file) => {
-            let count =
-                fs::read_to_string(&file.value).map_or(0, |text| text.matches("-----BEGIN CERTIFICATE-----").count());
-            Fact::new(ABOUT, "roots", format!("{count} in {}", file.value.display())).from(&file.source)
-        }
-        None => Fact::new(ABOUT, "roots", "built in: Mozilla's, as of the build"),
-    });
-    let mut time = |name, set: &Option<Set<std::time::Duration>>| {
-        if let Some(Set { value, source }) = set {
-            facts.push(Fact::new(ABOUT, name, duration::words(*value)).from(source));
-        }
-    };
-    time("interval", &access.interval);
-    time("timeout", &access.timeout);
-    if let Some(limit) = &access.max_requests_per_minute {
-        facts.push(Fact::new(ABOUT, "limit", format!("{} requests a minute", limit.value)).from(&limit.source));
-    }
+    network(&access.network, facts);
     // Opens no connection, and finds everything that a command would end with before it asks anybody.
     if let Err(problem) = access.client(Options::default()) {
         let told = facts.iter_mut().find(|fact| fact.name == "key" && problem.message == "no API key");
@@ -81,6 +68,32 @@ pub(super) fn facts(service: &Service, context: &Context, needed: bool, facts: &
         return None;
     }
     Some(access)
+}
+
+/// What is set for every provider.
+fn network(network: &Network, facts: &mut Vec<Fact>) {
+    facts.push(match &network.proxy {
+        Some(proxy) => Fact::new(ABOUT, "proxy", without_secrets(&proxy.value)).from(&proxy.source),
+        None => Fact::new(ABOUT, "proxy", "none"),
+    });
+    facts.push(match &network.ca_file {
+        Some(file) => {
+            let count =
+                fs::read_to_string(&file.value).map_or(0, |text| text.matches("-----BEGIN CERTIFICATE-----").count());
+            Fact::new(ABOUT, "roots", format!("{count} in {}", file.value.display())).from(&file.source)
+        }
+        None => Fact::new(ABOUT, "roots", "built in: Mozilla's, as of the build"),
+    });
+    let mut time = |name, set: &Option<Set<std::time::Duration>>| {
+        if let Some(Set { value, source }) = set {
+            facts.push(Fact::new(ABOUT, name, duration::words(*value)).from(source));
+        }
+    };
+    time("interval", &network.interval);
+    time("timeout", &network.timeout);
+    if let Some(limit) = &network.max_requests_per_minute {
+        facts.push(Fact::new(ABOUT, "limit", format!("{} requests a minute", limit.value)).from(&limit.source));
+    }
 }
 
 /// Where the key comes from; never what it is.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::members::{Kind, MEMBERS, Member};
+use super::members::{DIALECT, Kind, MEMBERS, Member};
 use crate::exit::{Outcome, Problem};
 use crate::service::{nearest, read_text};
 
@@ -30,6 +30,8 @@ pub(crate) struct SettingsFile {
     pub(crate) path: PathBuf,
     general: Entries,
     providers: BTreeMap<String, Entries>,
+    /// Where their tables begin.
+    lines: BTreeMap<String, usize>,
 }
 
 impl SettingsFile {
@@ -67,9 +69,12 @@ impl SettingsFile {
                             .into_iter()
                             .map(|(name, value)| (line(name.span().start), name.into_inner(), value.into_inner()));
                         let entries = read_entries(members, |member| member.of_provider, &mut faults);
-                        file.providers.insert(provider.into_inner().into_owned(), entries);
+                        let provider = provider.into_inner().into_owned();
+                        file.lines.insert(provider.clone(), at);
+                        file.providers.insert(provider, entries);
                     }
                 }
+                (PROVIDERS, _) => faults.push((at, "providers are tables: [providers.NAME]".to_string())),
                 ("provider", DeValue::Table(_)) => {
                     faults.push((at, "what is for one provider stands in [providers.NAME]".to_string()));
                 }
@@ -87,9 +92,14 @@ impl SettingsFile {
         own.or_else(|| self.general.get(member.name))
     }
 
-    /// The providers that have a table.
-    pub(crate) fn providers(&self) -> impl Iterator<Item = &str> {
-        self.providers.keys().map(String::as_str)
+    /// The tables that are of no built-in provider and name no dialect, and their lines: they hold for nothing but a dialect of
+    /// that name that an argument gives.
+    pub(crate) fn strangers(&self) -> impl Iterator<Item = (&str, usize)> {
+        let is_stranger = |name: &str, entries: &Entries| {
+            !entries.contains_key(DIALECT.name) && imgtask::providers().iter().all(|known| known.name != name)
+        };
+        let strangers = self.providers.iter().filter(move |(name, entries)| is_stranger(name, entries));
+        strangers.map(|(name, _)| (name.as_str(), self.lines.get(name).copied().unwrap_or_default()))
     }
 }
 
@@ -165,7 +175,18 @@ mod tests {
         assert_eq!(text(&TIMEOUT, Some("dimilinks")), Some(("90", 1)));
         assert_eq!(text(&PROXY, Some("lemondata")), Some(("env", 2)));
         assert_eq!(text(&BASE_URL, Some("dimilinks")), None);
-        assert_eq!(file.providers().collect::<Vec<_>>(), ["lemondata"]);
+    }
+
+    #[test]
+    fn a_table_that_is_of_no_provider_is_known_with_its_line() {
+        let text = "[providers.lemondata]\n[providers.mine]\ndialect = 'a.json'\n[providers.nosuch]\ntimeout = 3\n";
+        assert_eq!(parse(text).expect("right").strangers().collect::<Vec<_>>(), [("nosuch", 4)]);
+    }
+
+    #[test]
+    fn a_list_of_providers_is_told_how_tables_are_written() {
+        let faults = parse("[[providers]]\nname = 'dimilinks'\n").expect_err("wrong");
+        assert_eq!(faults, [(1, "providers are tables: [providers.NAME]".to_string())]);
     }
 
     #[test]
