@@ -396,7 +396,8 @@ def unseen(id: str, ref: str) -> Task:
     known: Dict[str, Any] = {each.name: "" for each in fields(Task)}
     for name in ("progress", "failure", "created_at", "completed_at", "looked_at", "credit_cost"):
         known[name] = None
-    return Task(**{**known, "id": id, "state": State.UNKNOWN, "is_final": False, "images": (), "poll_ref": ref})
+    known.update(id=id, state=State.UNKNOWN, is_final=False, images=(), poll_ref=ref)
+    return Task(**known)
 
 
 def task_failed(task: Task) -> TaskFailed:

@@ -74,16 +74,20 @@ class Outcome:
         return self.files[0].path if self.files else None
 
 
-def ref_words(ref: Any) -> str:
+def ref_words(ref: Source) -> str:
     """A ref in words: of an address nothing that may be signed, of a request no more than its prompt."""
     if isinstance(ref, str):
         start, mark, _ = re.sub("(?<=//)[^/?#]*@", "...@", ref).partition("?")
         return repr(f"{start}?..." if mark else start)
-    if not isinstance(ref, Mapping):
-        return repr(ref)
-    if isinstance(ref.get("prompt"), str):
-        return f"{{'prompt': {ref['prompt']!r}{', ...' if len(ref) > 1 else ''}}}"
-    return f"{{{', '.join(f'{name!r}: ...' for name in ref)}}}"
+    return request_words(ref) if isinstance(ref, Mapping) else repr(ref)
+
+
+def request_words(request: Mapping[str, Any]) -> str:
+    """A request's prompt, else the names of its members."""
+    prompt = request.get("prompt")
+    if isinstance(prompt, str):
+        return f"{{'prompt': {prompt!r}{', ...' if len(request) > 1 else ''}}}"
+    return f"{{{', '.join(f'{name!r}: ...' for name in request)}}}"
 
 
 def watch_job(
