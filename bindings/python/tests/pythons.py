@@ -13,8 +13,8 @@ from typing import Dict, List, Tuple
 #: The Pythons that the package is for, each found by its own command or where pyenv keeps it.
 VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 
-TESTS = ("aio", "aio_signals", "arguments", "client", "declarations", "interrupt", "jobs", "library", "pickling", "pixels")
-TESTS += ("processes", "showing", "watch")
+TESTS = ("aio", "aio_loops", "aio_signals", "aio_watch", "arguments", "client", "declarations", "interrupt", "jobs")
+TESTS += ("library", "pickling", "pixels", "processes", "showing", "watch")
 
 #: How long one Python may take, seconds.
 LIMIT = 300
