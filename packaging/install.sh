@@ -108,7 +108,7 @@ else
 fi
 
 if [ "$what" = uninstall ]; then
-  # Folders that are ours alone.
+  # Folders that are ours alone; one that is gone already, or holds what somebody else put there, is left as it is.
   for folder in "$libdir/cmake/imgtask" "$docdir"; do rmdir "${DESTDIR:-}$folder" 2>/dev/null || true; done
   echo "imgtask is gone from ${DESTDIR:-}$prefix"
 else
@@ -117,5 +117,7 @@ fi
 
 # The loader finds what is in the system's own folders after this.
 case "${DESTDIR:-}$libdir" in
-  /lib* | /usr/lib* | /usr/local/lib*) [ "$(id -u)" -ne 0 ] || ldconfig 2>/dev/null || true ;;
+  /lib* | /usr/lib* | /usr/local/lib*)
+    [ "$(id -u)" -ne 0 ] || ldconfig || echo "ldconfig did not run: until it does, programs may not find $soname" >&2
+    ;;
 esac
