@@ -175,6 +175,8 @@ fn start() -> Exit {
 /// The arguments, read. Help and what is wrong with them end the process here.
 fn parse(arguments: Vec<OsString>, color: Color) -> Outcome<Cli> {
     let choice = match color {
+        // Left to itself, it would colour a dumb terminal wherever `CI` is set.
+        Color::Auto if ui::is_dumb() => ColorChoice::Never,
         Color::Auto => ColorChoice::Auto,
         Color::Always => ColorChoice::Always,
         Color::Never => ColorChoice::Never,

@@ -98,9 +98,9 @@ pub(crate) fn window() -> Option<(usize, usize)> {
     Some((rows.into(), columns.into()))
 }
 
-/// A terminal that says that it cannot.
-fn is_dumb() -> bool {
-    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+/// A terminal that says that it cannot, or, on Unix, does not say what it can.
+pub(crate) fn is_dumb() -> bool {
+    std::env::var_os("TERM").map_or(cfg!(unix), |term| term == "dumb")
 }
 
 /// How a command speaks.
