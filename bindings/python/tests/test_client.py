@@ -361,7 +361,7 @@ class GoingWrong(WithSandbox):
 
     def test_a_cancelled_task_is_raised_as_such(self) -> None:
         client = self.client("lemondata")
-        task = client.submit(prompt="a cat [video] [never]", model="gpt-image-2")
+        task = client.submit(prompt="a cat [video] [hold:queued]", model="gpt-image-2")
         self.assertEqual(client.cancel(task).state, State.CANCELLED)
         with self.assertRaises(imgtask.TaskFailed) as caught:
             client.wait(task, timeout=20)
