@@ -51,7 +51,7 @@ layout! {
         log 152 112,
         log_user_data 160 116,
     }
-    imgtask_stats 120 104 {
+    imgtask_stats 128 112 {
         struct_size 0 0,
         pending 8 4,
         in_flight 16 8,
@@ -68,6 +68,7 @@ layout! {
         staleness_p95_ms 104 88,
         gate_per_minute 112 96,
         threads 116 100,
+        consecutive_failures 120 104,
     }
     imgtask_job 80 48 {
         struct_size 0 0,

@@ -605,6 +605,8 @@ typedef struct imgtask_stats {
     uint32_t gate_per_minute;
     /** Threads of ours that live now: those that work on jobs, and short-lived helpers of a name look-up. */
     uint32_t threads;
+    /** Looks that failed one after another, of whichever task; 0 once one is answered. The log tells why. */
+    uint64_t consecutive_failures;
 } imgtask_stats;
 
 /**

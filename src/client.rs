@@ -16,7 +16,7 @@ use crate::options::{self, Options, Setup};
 use crate::pattern::PathPattern;
 use crate::picture::{Picture, SavedPicture};
 use crate::task::Task;
-use crate::wait::Wait;
+use crate::wait::{OnLook, Wait};
 
 /// What a client has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct Stats {
     pub connections_opened: u64,
     /// Threads of ours that live now.
     pub threads: u64,
+    /// Looks that failed one after another, of whichever task; 0 once one is answered. [`Client::outage`] tells why.
+    pub consecutive_failures: u64,
 }
 
 /// A built-in provider.
@@ -249,7 +251,13 @@ impl Client {
             bytes_received: api.counters.bytes_received.load(Relaxed),
             connections_opened: api.http.connections_opened(),
             threads: api.http.helper_threads() + outlook.threads as u64,
+            consecutive_failures: api.outage.failures().into(),
         }
+    }
+
+    /// Why the last look failed, of whichever task, until one is answered. Looking goes on meanwhile.
+    pub fn outage(&self) -> Option<String> {
+        self.api.outage.reason()
     }
 
     /// The id that a task reference names, "" for an address that does not show it. Asks nobody.
@@ -307,8 +315,9 @@ impl Client {
         self.wait_with(task_ref, timeout, &mut |_| {})
     }
 
-    /// As [`Client::wait`], and calls `on_look` on this thread after every look that was understood.
-    pub fn wait_with(&self, task_ref: &str, timeout: Option<Duration>, on_look: &mut dyn FnMut(&Task)) -> Result<Task> {
+    /// As [`Client::wait`], and calls `on_look` on this thread: with the task after every look that was understood, and with the
+    /// error after every other one that the wait survives.
+    pub fn wait_with(&self, task_ref: &str, timeout: Option<Duration>, on_look: &mut OnLook<'_>) -> Result<Task> {
         self.told("wait", || {
             let call = self.api.calls.enter()?;
             let target = self.api.target(task_ref)?;

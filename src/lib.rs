@@ -40,3 +40,4 @@ pub use options::Options;
 pub use pattern::PathPattern;
 pub use picture::{Picture, PictureInfo, PixelFormat, PixelOptions, Pixels, SavedPicture};
 pub use task::{Failure, FailureAction, Image, Json, Link, State, Task};
+pub use wait::OnLook;

@@ -26,6 +26,9 @@ const LONGEST_ALLOWANCE: Duration = Duration::from_secs(2);
 /// No wait is longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// Takes what a look showed, or why it failed where another one follows.
+pub type OnLook<'a> = dyn FnMut(std::result::Result<&Task, &Error>) + 'a;
+
 /// What the looks so far have shown.
 struct Known {
     task: Option<Task>,
@@ -35,7 +38,7 @@ struct Known {
 }
 
 impl Wait<'_> {
-    pub(crate) fn run(&self, timeout: Duration, on_look: &mut dyn FnMut(&Task)) -> Result<Task> {
+    pub(crate) fn run(&self, timeout: Duration, on_look: &mut OnLook<'_>) -> Result<Task> {
         let api = self.api;
         let (setup, clock) = (&api.setup, api.entrance.clock);
         let started = Instant::now();
@@ -79,14 +82,13 @@ impl Wait<'_> {
                 Err(error) => known.fail(error),
             };
             allowance = (look_started.elapsed() * ALLOWANCE_FACTOR).clamp(SHORTEST_ALLOWANCE, LONGEST_ALLOWANCE);
-            let was_unreachable = watch.unreachable();
             let now_ms = clock.now_ms();
             step = self.paced(&known, |spacing| watch.after(seen, now_ms, spacing, &mut jitter, ms(allowance)));
             if let (Step::End(End::Final), Some(task)) = (step, &known.task) {
                 api.learn(task, watch.duration_ms(now_ms));
             }
-            if watch.unreachable() && !was_unreachable {
-                api.log.line(LogLevel::Warn, || format!("{}: {} is unreachable", api.title(), self.watched().name()));
+            if let (Step::Look { .. }, Some(error)) = (step, &known.error) {
+                on_look(Err(error));
             }
         }
     }
@@ -119,7 +121,7 @@ impl Wait<'_> {
 }
 
 impl Known {
-    fn take(&mut self, mut look: Look, on_look: &mut dyn FnMut(&Task)) -> Seen {
+    fn take(&mut self, mut look: Look, on_look: &mut OnLook<'_>) -> Seen {
         let seen = look.seen();
         let task = &mut look.task;
         if !task.state.is_final() {
@@ -127,7 +129,7 @@ impl Known {
             task.progress = task.progress.max(self.progress);
             self.progress = task.progress;
         }
-        on_look(task);
+        on_look(Ok(task));
         self.task = Some(look.task);
         self.error = None;
         seen

@@ -458,6 +458,22 @@ fn a_network_fault_ends_with_7() {
 }
 
 #[test]
+fn who_waits_is_told_once_why_nothing_comes_while_looks_fail() {
+    let sandbox = Sandbox::start(&[]);
+    // Longer than looks fail: up to seven seconds.
+    let tasks = sandbox.tasks(2, "[poll.http-503*3] [duration:8] a fox");
+    let (waited, watched) = std::thread::scope(|scope| {
+        let watched = scope.spawn(|| sandbox.run(&["watch", &tasks[1]]));
+        (sandbox.run(&["wait", &tasks[0], "--interval", "50ms"]), watched.join().expect("no panic"))
+    });
+    for run in [waited.ends_with(0), watched.ends_with(0).says("answered again")] {
+        assert_eq!(run.err.matches("no answer, tried again: ").count(), 1, "{}", run.err);
+    }
+    let quiet = sandbox.run(&["wait", "img_1", "-q", "--base-url", "http://127.0.0.1:1", "--timeout", "1s"]);
+    assert_eq!(quiet.ends_with(4).err.lines().filter(|line| !line.starts_with("  hint:")).count(), 1);
+}
+
+#[test]
 fn an_image_that_was_paid_for_and_not_saved_can_be_found_again() {
     let sandbox = Sandbox::quick();
     let folder = tempfile::tempdir().expect("a folder");

@@ -12,7 +12,7 @@ use std::{fs, thread};
 use common::{
     Answer, KEY, PNG, Server, client, dimilinks, json, options, refusal, succeeded, task_with_image, typed, within,
 };
-use imgtask::{Client, LogLevel, Options, Retry, State, Status};
+use imgtask::{Client, Error, LogLevel, Options, Retry, State, Status, Task};
 
 #[test]
 fn a_task_is_submitted_waited_for_and_downloaded() {
@@ -28,7 +28,7 @@ fn a_task_is_submitted_waited_for_and_downloaded() {
     assert_eq!((accepted.id.as_str(), accepted.state), ("img_1", State::Queued));
 
     let mut seen = Vec::new();
-    let task = client.wait_with("img_1", None, &mut |task| seen.push(task.state)).expect("done");
+    let task = client.wait_with("img_1", None, &mut |look| seen.extend(look.map(|task| task.state))).expect("done");
     assert_eq!(seen, [State::Queued, State::Running, State::Succeeded]);
     assert_eq!(task.images[0].url(), format!("{}/p/img/img_1/0?exp=1777166400000&sig=abc", server.url()));
     assert_eq!(task.images[0].expires_at, 1_777_166_400);
@@ -191,7 +191,8 @@ fn progress_never_runs_backwards_within_a_wait() {
         _ => json(&succeeded(&["https://cdn.example/a.png"])),
     });
     let mut seen = Vec::new();
-    client("dimilinks", &server).wait_with("img_1", None, &mut |task| seen.push(task.progress)).expect("done");
+    let mut on_look = |look: Result<&Task, &Error>| seen.extend(look.map(|task| task.progress));
+    client("dimilinks", &server).wait_with("img_1", None, &mut on_look).expect("done");
     assert_eq!(seen, [70, 70, 70, 100]);
 }
 
@@ -587,6 +588,55 @@ fn an_unknown_word_is_told_in_the_log_and_no_line_holds_a_secret() {
     let told = lines.lock().expect("a lock").join("\n");
     assert!(told.contains("unknown status \"dancing\""), "{told}");
     assert!(!told.contains("CANARY") && !told.contains("s3cret"), "{told}");
+}
+
+#[test]
+fn an_outage_is_told_as_it_begins_and_ends_and_every_failed_look_to_whoever_waits() {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let sink = lines.clone();
+    let server = Server::start(|_, before| match before {
+        0 | 1 => refusal(503, "overloaded"),
+        _ => json(&succeeded(&["https://cdn.example/a.png"])),
+    });
+    let options = Options {
+        log_level: LogLevel::Info,
+        log: Some(Arc::new(move |_, line: &str| sink.lock().expect("a lock").push(line.to_owned()))),
+        ..options("dimilinks", &server)
+    };
+    let client = Client::create(&options).expect("a client");
+    let mut failures = Vec::new();
+    let mut on_look = |look: Result<&Task, &Error>| {
+        let known = (client.stats().consecutive_failures, client.outage());
+        match look {
+            Ok(_) => assert_eq!(known, (0, None)),
+            Err(error) => {
+                assert_eq!(known.1.as_deref(), Some(error.message()));
+                failures.push((known.0, error.http_status()));
+            }
+        }
+    };
+    client.wait_with("img_1", None, &mut on_look).expect("done");
+    assert_eq!(failures, [(1, 503), (2, 503)]);
+    let told = lines.lock().expect("a lock").clone();
+    let told: Vec<&str> = told.iter().map(String::as_str).filter(|line| !line.starts_with("wait: ")).collect();
+    assert!(
+        matches!(told[..], [began, "DimiLinks answers again"] if began.starts_with("DimiLinks: a look failed: ")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn what_is_no_fault_of_the_service_is_no_outage() {
+    let server = Server::start(|asked, _| match asked.path.rsplit('/').next() {
+        Some("img_none") => refusal(404, "task_not_found"),
+        Some("img_limited") => refusal(429, "rate_limited"),
+        _ => refusal(401, "invalid_api_key"),
+    });
+    let client = client("dimilinks", &server);
+    for task in ["img_none", "img_refused", "img_limited"] {
+        client.fetch(task).expect_err("refused");
+        assert_eq!((client.stats().consecutive_failures, client.outage()), (0, None), "{task}");
+    }
 }
 
 #[test]

@@ -56,7 +56,8 @@ fn sandbox() -> Sandbox {
 
 fn wait_for(client: &Client, task: &Task) -> (Task, Vec<State>) {
     let mut seen = Vec::new();
-    let done = client.wait_with(&task.poll_ref, Some(SOON), &mut |task| seen.push(task.state)).expect("done");
+    let mut on_look = |look: Result<&Task, &imgtask::Error>| seen.extend(look.map(|task| task.state));
+    let done = client.wait_with(&task.poll_ref, Some(SOON), &mut on_look).expect("done");
     seen.dedup();
     (done, seen)
 }

@@ -22,8 +22,9 @@ fn plain(text: &str) -> String {
 #[test]
 fn a_wait_shows_a_bar_and_colours_and_the_result_stays() {
     let sandbox = Sandbox::start(&[]);
-    let id = sandbox.task("a fox [hold:running]");
+    let id = sandbox.task("a fox [hold:running] [poll.http-503*2]");
     let mut terminal = Terminal::start(&sandbox.command(&["wait", &id, "--interval", "50ms"]), 30, 100);
+    terminal.until("no answer, tried again");
     terminal.until("running");
     sandbox.control("POST", &format!("/tasks/{id}/finish"), "");
     let (code, shown) = terminal.end();

@@ -169,6 +169,7 @@ return {
     staleness_p95_ms = "number",
     gate_per_minute = "number",
     threads = "number",
+    consecutive_failures = "number",
   },
 
   imgtask_job = {
@@ -330,6 +331,7 @@ typedef struct imgtask_stats {
   int64_t staleness_p95_ms;
   uint32_t gate_per_minute;
   uint32_t threads;
+  uint64_t consecutive_failures;
 } imgtask_stats;
 typedef struct imgtask_job {
   size_t struct_size;

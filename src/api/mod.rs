@@ -2,7 +2,7 @@
 //!
 //! - [`exchange`]: one request and its whole answer, through the gate. [`refusal`]: what an answer other than success means.
 //! - [`entrance`]: the gate with real time. [`calls`]: the blocking calls in flight.
-//! - [`outcome`]: what a look says to the policy, and how waits and jobs end.
+//! - [`outage`]: whether looks are answered. [`outcome`]: what a look says to the policy, and how waits and jobs end.
 //! - [`reference`]: what a task reference names. [`submits`]: the client's own submits.
 //! - [`result`]: the second answer of a look, where a service keeps the images apart from the status.
 //! - [`retrieval`]: an image of a task becomes bytes, its link renewed once.
@@ -10,6 +10,7 @@
 mod calls;
 mod entrance;
 mod exchange;
+mod outage;
 mod outcome;
 mod reference;
 mod refusal;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use self::calls::Calls;
 use self::entrance::Entrance;
 use self::exchange::{Answer, HttpDate, Key};
+use self::outage::Outage;
 use self::submits::Submits;
 use crate::dialect::{Dialect, ImageAuth, Meaning, Outgoing, Reading};
 use crate::error::{Error, Result, Retry, Status};
@@ -48,6 +50,7 @@ pub(crate) struct Api {
     pub(crate) submits: Submits,
     pub(crate) log: Log,
     pub(crate) counters: Counters,
+    pub(crate) outage: Outage,
     /// What other programs left in the folders of images.
     pub(crate) leftovers: Leftovers,
     key: RwLock<Arc<Key>>,
@@ -93,6 +96,7 @@ impl Api {
             submits: Submits::default(),
             log: setup.log.clone(),
             counters: Counters::default(),
+            outage: Outage::default(),
             leftovers: Leftovers::default(),
             key: RwLock::new(Arc::new(Key::new(&setup.dialect, &setup.key)?)),
             ahead_ms: AtomicI64::new(0),
@@ -154,17 +158,18 @@ impl Api {
     /// One look at a task.
     pub(crate) fn look(&self, target: &Target, stop: &Arc<Stop>, deadline: Instant, leave: Leave) -> Result<Look> {
         let call = Call { stop: stop.clone(), deadline, stall: self.setup.look_stall, stall_before_answer: true };
-        let answer = self.look_answer(target, &call, leave).map_err(|error| error.with_task_id(&target.id))?;
+        let answer = self.look_answer(target, &call, leave).map_err(|error| self.look_failed(error, &target.id))?;
         let hint = answer.retry_after;
-        let mut reading = self.read_task(answer, target)?;
+        let mut reading = self.read_task(answer, target).map_err(|error| self.look_failed(error, &target.id))?;
         let second;
         let mut from = self.origin(target);
         if !reading.result.is_empty() {
             // Not every address shows the id.
             let id = if target.id.is_empty() { reading.task.id.clone() } else { target.id.clone() };
-            second = self.take_result(&mut reading, target, &call).map_err(|error| error.with_task_id(&id))?;
+            second = self.take_result(&mut reading, target, &call).map_err(|error| self.look_failed(error, &id))?;
             from = &second;
         }
+        self.look_answered();
         let hint = longer(reading.wait_hint, hint);
         if reading.unknown_word {
             self.tell_unknown_word(&reading.task.provider_status, target);

@@ -152,8 +152,10 @@ pub struct imgtask_stats {
     pub gate_per_minute: u32,
     /// Threads of ours that live now: those that work on jobs, and short-lived helpers of a name look-up.
     pub threads: u32,
+    /// Looks that failed one after another, of whichever task; 0 once one is answered. The log tells why.
+    pub consecutive_failures: u64,
 }
-sized_struct!(imgtask_stats, last: threads: u32);
+sized_struct!(imgtask_stats, last: consecutive_failures: u64);
 
 /// Creates a client. Opens no connection and starts no thread.
 ///
@@ -295,6 +297,7 @@ pub unsafe extern "C" fn imgtask_client_get_stats(client: *mut imgtask_client, i
                 staleness_p95_ms: stats.staleness_p95.map_or(-1, ms),
                 gate_per_minute: stats.gate_per_minute,
                 threads: u32::try_from(stats.threads).unwrap_or(u32::MAX),
+                consecutive_failures: stats.consecutive_failures,
             });
             Ok(())
         })

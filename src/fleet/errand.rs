@@ -184,11 +184,7 @@ impl Shared {
                 }
                 let seen = seen_in(&error);
                 slot.error = Some(error);
-                let was_unreachable = state.schedule.unreachable(key);
                 let end = state.schedule.after(key, seen, now_ms, &mut self.api.entrance.pace(), allowance_ms);
-                if state.schedule.unreachable(key) && !was_unreachable {
-                    self.tell_unreachable(&mut state, key);
-                }
                 if let Some(end) = end {
                     self.gave_up(&mut state, key, end);
                 }
@@ -249,12 +245,6 @@ impl Shared {
         task.images.clear();
         let event = Event { task: Some(task), ..Event::of(slot, EventKind::Progress) };
         self.queue.push(event);
-    }
-
-    fn tell_unreachable(&self, state: &mut State, key: Key) {
-        let Some(slot) = state.slots.get(key) else { return };
-        let name = slot.watched(&self.api).name();
-        self.api.log.line(LogLevel::Warn, || format!("{}: {name} is unreachable", self.api.title()));
     }
 
     fn told(&self, what: &str, result: &Result<Task>) {

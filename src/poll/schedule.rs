@@ -221,11 +221,6 @@ impl Schedule {
         self.entries.get(key as usize).filter(|entry| entry.state == State::Looking)?.watch.duration_ms(now_ms)
     }
 
-    /// Whether so many looks at this task failed in a row that the service counts as unreachable.
-    pub(crate) fn unreachable(&self, key: u32) -> bool {
-        self.entries.get(key as usize).is_some_and(|entry| entry.state != State::Free && entry.watch.unreachable())
-    }
-
     /// Watches a task no longer, or takes a submit back.
     pub(crate) fn forget(&mut self, key: u32) {
         self.queues.remove(key);

@@ -78,7 +78,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// So many failed looks in a row mean that the service is unreachable.
-    pub(crate) const UNREACHABLE: u8 = 8;
+    const UNREACHABLE: u8 = 8;
     const NO_IMAGE_LOOKS: u8 = 3;
 
     /// Watches a task whose submit may have been ours, until `deadline_ms`.
@@ -187,7 +187,7 @@ impl Watch {
     }
 
     /// Whether so many looks failed in a row that the service counts as unreachable.
-    pub(crate) fn unreachable(&self) -> bool {
+    fn unreachable(&self) -> bool {
         self.failures >= Self::UNREACHABLE
     }
 

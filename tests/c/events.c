@@ -279,6 +279,7 @@ static void the_stats_say_what_the_jobs_are_at(void)
     client = client_with(&options);
     stats = stats_of(client);
     CHECK(stats.threads == 0 && stats.staleness_p50_ms == -1 && stats.staleness_p95_ms == -1 && stats.sweep_ms == 0);
+    CHECK(stats.consecutive_failures == 0);
     never = endless(client);
     job = job_for(info_of(never).id, IMGTASK_GOAL_FINISHED);
     for (i = 0; i < 50; i++)

@@ -247,6 +247,7 @@ class imgtask_stats(Structure):
         ("staleness_p95_ms", c_int64),
         ("gate_per_minute", c_uint32),
         ("threads", c_uint32),
+        ("consecutive_failures", c_uint64),
     ]
 
 

@@ -37,3 +37,5 @@ class Stats:
     connections_opened: int
     #: Threads of the library that live now.
     threads: int
+    #: Looks that failed one after another, of whichever task; 0 once one is answered. The log tells why.
+    consecutive_failures: int

@@ -27,7 +27,7 @@ impl Finish<'_> {
     /// Waits for a task and delivers it. `name` is what its progress is shown under.
     pub(crate) fn wait(&self, reference: &str, name: &str, width: usize, timeout: Option<Duration>) -> Outcome {
         let track = self.ui.track(name, width);
-        let waited = self.session.client.wait_with(reference, timeout, &mut |task| track.look(task));
+        let waited = self.session.client.wait_with(reference, timeout, &mut |look| track.look(look));
         track.clear();
         match waited {
             Ok(task) => self.deliver(&task),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use imgtask::{LogLevel, LogSink, State, Task};
+use imgtask::{Error, LogLevel, LogSink, State, Task};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::duration;
@@ -240,7 +240,7 @@ impl Ui {
             // Hidden until it is as it is to be seen.
             let bar = ProgressBar::with_draw_target(Some(100), ProgressDrawTarget::hidden());
             bar.set_prefix(name.clone());
-            self.draw(&bar, &name, "waiting", -1);
+            self.draw(&bar, &name, &Standing { words: "waiting".to_string(), progress: -1, is_state: true });
             let bar = self.bars.add(bar);
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
@@ -249,14 +249,16 @@ impl Ui {
     }
 
     /// How far a task is, in one line, however narrow the window is.
-    fn draw(&self, bar: &ProgressBar, name: &str, standing: &str, progress: i32) {
-        let fits = window().is_none_or(|(_, columns)| columns > name.chars().count() + BESIDE_NAME);
-        bar.set_style(self.style(progress >= 0, fits));
-        bar.set_position(progress.clamp(0, 100) as u64);
+    fn draw(&self, bar: &ProgressBar, name: &str, standing: &Standing) {
+        let Standing { words, progress, is_state } = standing;
+        let fits = *is_state && window().is_none_or(|(_, columns)| columns > name.chars().count() + BESIDE_NAME);
+        bar.set_style(self.style(*progress >= 0, fits));
+        bar.set_position((*progress).clamp(0, 100) as u64);
         bar.set_message(match (fits, progress) {
-            (true, _) => standing.to_string(),
-            (false, 0..) => format!("{standing} {progress} %  {name}"),
-            (false, _) => format!("{standing}  {name}"),
+            (true, _) => words.clone(),
+            (false, 0..) => format!("{words} {progress} %  {name}"),
+            (false, _) if *is_state => format!("{words}  {name}"),
+            (false, _) => format!("{name}  {words}"),
         });
     }
 
@@ -302,13 +304,31 @@ fn log_line(paint: Paint, level: LogLevel, line: &str) -> String {
     format!("{} {} {}", duration::utc(since), paint.on(face, &format!("{word:<5}")), clean(line))
 }
 
-/// The state in a word; the service's own word too where nobody knows what it means.
-fn standing(task: &Task) -> String {
-    match (task.state, task.provider_status.as_str()) {
-        (State::Unknown, word) if !word.is_empty() => {
-            format!("{} ({})", task.state, word.chars().take(LONGEST_WORD).collect::<String>())
-        }
-        (state, _) => state.to_string(),
+/// What a look said of a task.
+struct Standing {
+    /// The state in a word, the service's own word too where nobody knows what it means; or why the look failed.
+    words: String,
+    /// -1: not known.
+    progress: i32,
+    is_state: bool,
+}
+
+impl Standing {
+    fn of(look: Result<&Task, &Error>) -> Standing {
+        let task = match look {
+            Ok(task) => task,
+            Err(error) => {
+                let words = format!("no answer, tried again: {}", error.message());
+                return Standing { words: clean(&words), progress: -1, is_state: false };
+            }
+        };
+        let words = match (task.state, task.provider_status.as_str()) {
+            (State::Unknown, word) if !word.is_empty() => {
+                format!("{} ({})", task.state, word.chars().take(LONGEST_WORD).collect::<String>())
+            }
+            (state, _) => state.to_string(),
+        };
+        Standing { words: clean(&words), progress: task.progress, is_state: true }
     }
 }
 
@@ -323,26 +343,27 @@ pub(crate) struct Track<'a> {
 
 impl Track<'_> {
     /// A look came back.
-    pub(crate) fn look(&self, task: &Task) {
+    pub(crate) fn look(&self, look: Result<&Task, &Error>) {
+        let standing = Standing::of(look);
         if let Some(bar) = &self.bar {
-            self.ui.draw(bar, &self.name, &clean(&standing(task)), task.progress);
+            self.ui.draw(bar, &self.name, &standing);
             return;
         }
         // How it ended is told by what comes of it.
-        if task.state.is_final() {
+        if look.is_ok_and(|task| task.state.is_final()) {
             return;
         }
         // A log wants the turns, not every per cent.
-        let standing = standing(task);
-        let now = Some((standing.clone(), task.progress.max(0) / LINE_EVERY_PERCENT));
+        let Standing { words, progress, .. } = standing;
+        let now = Some((words.clone(), progress.max(0) / LINE_EVERY_PERCENT));
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if *last == now {
             return;
         }
         *last = now;
-        match task.progress {
-            0.. => self.ui.note(&format!("{}  {standing} {} %", self.name, task.progress)),
-            _ => self.ui.note(&format!("{}  {standing}", self.name)),
+        match progress {
+            0.. => self.ui.note(&format!("{}  {words} {progress} %", self.name)),
+            _ => self.ui.note(&format!("{}  {words}", self.name)),
         }
     }
 

@@ -163,9 +163,9 @@ impl Demo {
         let task = client.submit(&request.to_string())?;
         let longest = Duration::from_secs_f64(LONGEST_SECONDS / self.speed + PATIENCE_SECONDS);
         let mut looks = Vec::new();
-        let task = client.wait_with(&task.poll_ref, Some(longest), &mut |task| {
-            looks.push((begun.elapsed(), task.state));
-            track.look(task);
+        let task = client.wait_with(&task.poll_ref, Some(longest), &mut |look| {
+            looks.extend(look.map(|task| (begun.elapsed(), task.state)));
+            track.look(look);
         })?;
         if task.state != State::Succeeded {
             return Err(Error::new(Status::NoImage, Problem::of_task(&task).message));

@@ -63,6 +63,8 @@ pub(super) struct Watcher<'a> {
     /// How many tasks may be open.
     room: usize,
     measured: Option<Instant>,
+    /// Somebody was told that the service does not answer.
+    told_outage: bool,
     tally: Tally,
     table: Option<Table<'a>>,
     exit: Exit,
@@ -94,6 +96,7 @@ impl<'a> Watcher<'a> {
             acknowledged: Instant::now(),
             room: FEWEST_OPEN as usize,
             measured: None,
+            told_outage: false,
             tally: Tally::new(),
             table: ui.panel().map(Table::new),
             exit: Exit::Done,
@@ -373,9 +376,26 @@ impl<'a> Watcher<'a> {
                 || room(stats.gate_per_minute, self.asked.time(&self.session.provider)),
                 |most| most as usize,
             );
+            self.tell_outage(stats.consecutive_failures);
         }
         if let Some(table) = self.table.as_mut().filter(|_| table) {
             table.draw(&self.tally, self.watched, &stats, self.list.total());
+        }
+    }
+
+    /// Once an outage; a single look that fails is none.
+    fn tell_outage(&mut self, failures: u64) {
+        match (self.told_outage, failures) {
+            (false, 2..) => {
+                let reason = self.session.client.outage().unwrap_or_default();
+                self.ui.note(&format!("no answer, tried again: {reason}"));
+                self.told_outage = true;
+            }
+            (true, 0) => {
+                self.ui.note("answered again");
+                self.told_outage = false;
+            }
+            _ => {}
         }
     }
 
