@@ -114,5 +114,33 @@ class Vendored(Case):
         self.come_to_an_image(program, libraries=prefix / "lib")
 
 
+class Settings(Case):
+    """What a project sets before it takes the sources in. A cargo that builds nothing tells what it was asked for."""
+
+    @needs("cmake", "cc")
+    def test_a_plain_variable_counts_from_the_first_configuring_on(self) -> None:
+        cargo, told = self.folder / "cargo", self.folder / "told"
+        cargo.write_text(f'#!/bin/sh\nprintf "%s " "$CARGO_TARGET_DIR" "$CARGO_BUILD_TARGET" "$@" >"{told}"\nexit 1\n')
+        cargo.chmod(0o755)
+        target = run(["rustc", "--print", "host-tuple"]).strip()
+        (self.folder / "CMakeLists.txt").write_text(f"""cmake_minimum_required(VERSION 3.16)
+project(app C)
+set(IMGTASK_CARGO "{cargo}")
+set(IMGTASK_CARGO_FLAGS --locked --offline)
+set(IMGTASK_CARGO_PROFILE quick)
+set(IMGTASK_CARGO_TARGET {target})
+set(IMGTASK_CARGO_TARGET_DIR /elsewhere)
+set(IMGTASK_LEAN ON)
+add_subdirectory("{ROOT}" imgtask)
+""")
+        build = self.folder / "build"
+        for number in ("first", "second"):
+            told.unlink(missing_ok=True)
+            run(["cmake", "-S", self.folder, "-B", build])
+            run(["cmake", "--build", build, "--target", "imgtask_cargo_static"], fails=True)
+            self.assertEqual(told.read_text().strip(), f"/elsewhere {target} rustc --locked --offline --profile quick --lib "
+                             f"--crate-type staticlib --target {target}", number)
+
+
 if __name__ == "__main__":
     unittest.main()
