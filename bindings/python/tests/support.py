@@ -22,6 +22,9 @@ INCLUDE = ROOT / "include"
 #: A key that must be found in no output.
 CANARY = "sk-canary-7f3a9c51e0d24b68"
 
+#: Asks whom it is told to ask, whatever proxy the environment names: no proxy has this machine's sandboxes.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
 
 def built(variable: str, places: Iterable[Path]) -> Path:
     """A file of the build: named by the variable, or at one of its usual places."""
@@ -112,7 +115,7 @@ class Sandbox:
     def control(self, path: str, request: Any = None) -> Any:
         """Asks a control route; with a request it is a POST."""
         body = None if request is None else json.dumps(request).encode()
-        with urllib.request.urlopen(f"{self.said['control']}/{path}", body, timeout=60) as answer:
+        with DIRECT.open(f"{self.said['control']}/{path}", body, timeout=60) as answer:
             return json.load(answer)
 
     def make(self, count: int, prompt: str = "a cat [duration:0]", provider: str = "dimilinks") -> List[str]:
