@@ -17,6 +17,17 @@ from .support import PACKAGE, Folder, compiler, library_file
 
 SHOW = "import imgtask; print(imgtask.load().origin)"
 
+# A system without imgtask, whatever is installed on this one: the loader finds nothing by its bare name.
+WITHOUT_SYSTEM = """
+import ctypes, os
+load = ctypes.CDLL
+def by_path(name, *rest):
+    if not os.path.dirname(name):
+        raise OSError(name + ": cannot open shared object file: No such file or directory")
+    return load(name, *rest)
+ctypes.CDLL = by_path
+"""
+
 
 class Finding(Folder):
     def setUp(self) -> None:
@@ -61,6 +72,8 @@ class Finding(Folder):
         """The package somewhere else, without a library."""
         package = self.folder / "imgtask"
         shutil.copytree(PACKAGE / "imgtask", package, ignore=shutil.ignore_patterns("*.so*", "__pycache__"))
+        # The sources may be for reading only.
+        package.chmod(0o755)
         return package
 
     def run_python(self, code: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -118,7 +131,7 @@ class Finding(Folder):
     def test_a_missing_library_names_every_place(self) -> None:
         package = self.copy_of_the_package()
         done = self.run_python(
-            "import imgtask\ntry: imgtask.Client('dimilinks')\nexcept ImportError as error: print(error)"
+            f"{WITHOUT_SYSTEM}import imgtask\ntry: imgtask.Client('dimilinks')\nexcept ImportError as error: print(error)"
         )
         for place in (
             VARIABLE,
@@ -211,7 +224,7 @@ class Finding(Folder):
     def test_a_library_beside_the_package_that_does_not_fit_is_told_with_the_rest(self) -> None:
         package = self.copy_of_the_package()
         shutil.copy(self.impostor("libold.so", _abi.ABI_VERSION, "0.0.9"), package / "libimgtask.so")
-        done = self.run_python("import imgtask\ntry: imgtask.load()\nexcept ImportError as error: print(error)")
+        done = self.run_python(f"{WITHOUT_SYSTEM}import imgtask\ntry: imgtask.load()\nexcept ImportError as error: print(error)")
         self.assertIn(f"{package / 'libimgtask.so'}: version 0.0.9 is too old", done.stdout, done.stderr)
 
     def test_a_second_library_is_refused_once_one_is_loaded(self) -> None:
