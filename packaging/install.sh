@@ -33,9 +33,11 @@ up() { # the way from the first folder to the second, which it is below: "/.." f
   printf '%s' "${1#"$2"}" | tr -s / '\n' | sed '/^$/d' | sed 's|.*|/..|' | tr -d '\n'
 }
 
-# A place in words of another, where it is below it.
+# A place in words of another, where it is below it, as pkg-config reads it: it parts its flags at spaces.
 told() { # the folder, the other folder, how the other is written
-  if below "$1" "$2"; then printf '%s%s' "$3" "${1#"$2"}"; else printf '%s' "$1"; fi
+  local place=$1
+  if below "$1" "$2"; then place=$3${1#"$2"}; fi
+  printf '%s' "${place// /\\ }"
 }
 
 fill() { # a template, filled in from the variables it names
@@ -62,7 +64,7 @@ if [ "$what" = install ]; then
   fi
   filled=(
     [version]=$version [major]=${version%%.*} [description]=$description
-    [prefix]=$root [exec_prefix]=$(told "$exec_prefix" "$prefix" '${prefix}')
+    [prefix]=${root// /\\ } [exec_prefix]=$(told "$exec_prefix" "$prefix" '${prefix}')
     [libdir]=$(told "$libdir" "$exec_prefix" '${exec_prefix}') [includedir]=$(told "$includedir" "$prefix" '${prefix}')
     [native_flags]=$native [native_list]=${native// /;} [pointer_bytes]=$((class * 4))
     [include]=$include [shared]=$here/../../libimgtask.so.$version [archive]=$here/../../libimgtask.a

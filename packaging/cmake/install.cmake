@@ -43,6 +43,10 @@ else()
   set(runtime_dir "${CMAKE_INSTALL_LIBDIR}")
 endif()
 
+# pkg-config parts its flags at spaces.
+foreach(name prefix libdir includedir)
+  string(REPLACE " " "\\ " ${name} "${${name}}")
+endforeach()
 foreach(name imgtask.pc imgtask-static.pc imgtaskConfig.cmake imgtaskConfigVersion.cmake)
   configure_file("${PROJECT_SOURCE_DIR}/packaging/${name}.in" "${PROJECT_BINARY_DIR}/${name}" @ONLY)
 endforeach()

@@ -204,6 +204,19 @@ class Places(Case):
         make("uninstall", *(f"{name}={place}" for name, place in places.items()))
         self.assertEqual([name for place in places.values() for name in files(place)], [])
 
+    @needs("pkg-config", "cmake", "cc")
+    def test_pkg_config_tells_of_folders_with_spaces(self) -> None:
+        prefix, library = self.folder / "my prefix", self.folder / "my libraries"
+        make("install", f"prefix={prefix}", f"libdir={library}")
+        for name in ("imgtask", "imgtask-static"):
+            said = run(["pkg-config", "--cflags", "--libs", name], env=environment(PKG_CONFIG_PATH=library / "pkgconfig"))
+            run(["cc", C_PROGRAM, "-o", self.folder / name, *shlex.split(said)])
+        self.come_to_an_image(self.folder / "imgtask", self.folder / "imgtask-static", libraries=library)
+        build = self.folder / "build"
+        run(["cmake", "-S", ROOT, "-B", build, f"-DCMAKE_INSTALL_PREFIX={prefix}", f"-DCMAKE_INSTALL_LIBDIR={library}"])
+        for name in ("imgtask.pc", "imgtask-static.pc"):
+            self.assertEqual((build / name).read_text(), (library / "pkgconfig" / name).read_text())
+
     @needs("pkg-config")
     def test_capital_letters_and_a_lib64_do_too(self) -> None:
         make("install", f"PREFIX={self.folder}", f"LIBDIR={self.folder}/lib64")
