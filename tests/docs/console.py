@@ -80,7 +80,7 @@ class Console:
 
     def __init__(self, folder: Path, environment: Dict[str, str]) -> None:
         self.folder = folder
-        self.errors = Path(tempfile.mkstemp(prefix="imgtask-docs-")[1])
+        self.errors = Path(tempfile.mkstemp(prefix="imgtask docs-")[1])
         self.shell = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             stdin=subprocess.PIPE,
@@ -97,7 +97,7 @@ class Console:
         """Runs one command, and gives what it wrote to its output and as errors; `code` is how it ended."""
         shell = self.shell
         assert shell.stdin is not None and shell.stdout is not None
-        text = f"(exit {self.code}); {{ {command}\n}} </dev/null 2>{self.errors}\nprintf '\\n%s %d\\n' {END} $?\n"
+        text = f"(exit {self.code}); {{ {command}\n}} </dev/null 2>{shlex.quote(str(self.errors))}\nprintf '\\n%s %d\\n' {END} $?\n"
         shell.stdin.write(text.encode())
         shell.stdin.flush()
         said = b""
@@ -123,7 +123,7 @@ class Console:
     def start(self, command: str) -> None:
         """Starts a server in the background, and waits until it has said a line."""
         log = self.folder / ".background"
-        self.say(f"{command.rstrip('& ')} >{log} 2>&1 &")
+        self.say(f"{command.rstrip('& ')} >{shlex.quote(str(log))} 2>&1 &")
         end = time.monotonic() + 20
         while not (log.exists() and log.read_text()):
             if time.monotonic() > end:

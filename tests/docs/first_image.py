@@ -91,7 +91,7 @@ def main() -> int:
         return 1
     if sys.argv[1:2] == ["--cold"]:
         with tempfile.TemporaryDirectory() as scratch:
-            clone = Path(scratch) / "imgtask"
+            clone = Path(scratch) / "a clone"
             subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
             os.environ.pop("CARGO_TARGET_DIR", None)
             good = [walk(name, block, clone) for name, block in found if name in sys.argv[2:] or not sys.argv[2:]]

@@ -19,11 +19,11 @@ ALL_TOOLS = "IMGTASK_ALL_TOOLS" in os.environ
 
 # Make is run in the repository itself, where library and command have been built: a build in a folder of links would begin anew.
 MAKE = """#!/bin/sh
-exec {make} --no-print-directory -C {root} -o tool -o dev -o lib -o lib-lean "$@"
+exec {make} --no-print-directory -C "{root}" -o tool -o dev -o lib -o lib-lean "$@"
 """
 # LÖVE wants a screen. Both games end by themselves when they are told to take pictures of themselves.
 LOVE = """#!/bin/sh
-exec xvfb-run -a {love} "$@" {shots}
+exec xvfb-run -a {love} "$@" "{shots}"
 """
 
 
@@ -40,7 +40,8 @@ class Place:
         for file in (COMMAND, LIBRARY / "libimgtask.so"):
             if not file.exists():
                 sys.exit(f"{file} is missing: run `make tool lib`")
-        self.scratch = Path(tempfile.mkdtemp(prefix="imgtask-docs-"))
+        # With a space, as a reader's folder may have one.
+        self.scratch = Path(tempfile.mkdtemp(prefix="imgtask docs-"))
         tools = self.scratch / "tools"
         tools.mkdir()
         for tool, text in (("make", MAKE), ("love", LOVE)):

@@ -249,5 +249,6 @@ def cmake(block: Block, folder: Path, environment: Dict[str, str]) -> None:
     (project / "CMakeLists.txt").write_text(head + named + block.text)
     # A project that would fetch the sources is given this checkout, and what `make lib` built of it.
     environment = {"CARGO_TARGET_DIR": str(ROOT / "target"), **environment}
-    run(["cmake", "-S", str(project), "-B", str(project / "build"), f"-DFETCHCONTENT_SOURCE_DIR_IMGTASK={ROOT}"], folder, environment)
+    options = ["-Werror=dev", f"-DFETCHCONTENT_SOURCE_DIR_IMGTASK={ROOT}"]
+    run(["cmake", "-S", str(project), "-B", str(project / "build"), *options], folder, environment)
     run(["cmake", "--build", str(project / "build")], folder, environment)

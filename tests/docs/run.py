@@ -23,6 +23,7 @@ unless the next one is `echo $?`; what is shown behind it is compared, and a lin
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -153,7 +154,7 @@ class Story:
         if whole:
             file = self.folder / f"script-{block.line}.sh"
             file.write_text(block.text)
-            out, err = self.shell().say(f"bash -eu {file}")
+            out, err = self.shell().say(f"bash -eu {shlex.quote(str(file))}")
             if self.shell().code:
                 raise Failure(f"ended with {self.shell().code}\n{out[-4000:]}{err[-4000:]}")
 
