@@ -123,3 +123,12 @@ fn ctrl_c_reaches_a_command_in_a_sandbox_once() {
     assert_eq!((code, shown.matches("caught").count()), (7, 1), "{shown}");
     assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 0);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupt_that_is_no_key_reaches_a_command_in_a_sandbox() {
+    // In a terminal, sent to imgtask alone.
+    let script = "trap 'echo caught' INT; kill -INT $PPID; sleep 0.5; exit 7";
+    let (code, shown) = Terminal::start(&imgtask(&["sandbox", "--", "sh", "-c", script]), 30, 100).end();
+    assert_eq!((code, shown.matches("caught").count()), (7, 1), "{shown}");
+}

@@ -12,6 +12,15 @@
 
 mod answer;
 mod catalogue;
+#[cfg_attr(
+    any(target_os = "linux", target_os = "freebsd", target_os = "netbsd", target_vendor = "apple"),
+    path = "child.rs"
+)]
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "freebsd", target_os = "netbsd", target_vendor = "apple")),
+    path = "child_elsewhere.rs"
+)]
+mod child;
 mod command;
 mod control;
 mod create;
@@ -388,8 +397,8 @@ End:
   When standard input ends, if that is a pipe or a socket; when the parent
   process is gone; by Ctrl-C. --keep-running stays for the first two,
   --until-stdin-closes watches a file and /dev/null as well.
-  With a COMMAND it ends when that does, with its code; SIGTERM, SIGINT and
-  SIGHUP are passed on to it.
+  With a COMMAND it ends when that does, with its code; SIGTERM, SIGINT,
+  SIGHUP and SIGQUIT are passed on to it.
 
 Control (no key; JSON):
   GET    /sandbox/stats       submits, polls, image_gets, rate_limited,
