@@ -154,7 +154,9 @@ fn the_header_is_clean_in_every_c_and_cpp_by_every_compiler() {
                    #define small 13\n#define near\n#define far\n#define interface struct\n#define DELETE 14\n#define OPAQUE 15\n\
                    #include \"imgtask.h\"\n#include \"imgtask.h\"\n";
     let uses = format!("{hostile}int use(void);\nint use(void) {{ return (int)imgtask_abi_version(); }}\n");
-    let plain = "#include \"imgtask.h\"\nint use(void);\nint use(void) { return (int)imgtask_abi_version(); }\n";
+    let plain = "#include \"imgtask.h\"\nint use(void);\nint use(void) { return (int)imgtask_abi_version(); }\n\
+                 #ifndef __cplusplus\nsize_t use_macro(void);\n\
+                 size_t use_macro(void) { imgtask_job job = IMGTASK_INIT(imgtask_job); return job.struct_size; }\n#endif\n";
     let mut tried = 0;
     for (compilers, standards, extra) in [
         (["gcc -xc", "clang -xc"], &["c99", "c11", "c17", "c2x"][..], ""),
