@@ -85,6 +85,8 @@ pub(crate) fn of_disk(error: &io::Error) -> String {
         io::ErrorKind::IsADirectory => "the path is a folder",
         io::ErrorKind::FileTooLarge => "the file is larger than the system allows",
         _ => match error.raw_os_error() {
+            #[cfg(unix)]
+            Some(libc::EMFILE | libc::ENFILE) => "too many files are open",
             Some(number) => return format!("system error {number}"),
             None => "the system refused",
         },

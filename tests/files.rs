@@ -294,6 +294,7 @@ fn disk_fails(call: &str, nth: u32, error: i32, words: &[&str], left: &[&str]) {
 }
 
 const EIO: i32 = 5;
+const EMFILE: i32 = 24;
 const ENOSPC: i32 = 28;
 
 #[test]
@@ -319,6 +320,11 @@ fn a_broken_disk_is_an_error_whatever_breaks() {
     disk_fails("fsync", 1, EIO, &["cannot write", "system error 5"], &[]);
     // The whole file has its name. That it keeps it is not sure, and that is told.
     disk_fails("folder", 1, EIO, &["cannot name", "system error 5"], &["cat.png"]);
+}
+
+#[test]
+fn a_process_without_a_handle_to_spare_leaves_no_file_under_its_name() {
+    disk_fails("open-folder", 1, EMFILE, &["cannot name", "too many files are open"], &[]);
 }
 
 #[test]

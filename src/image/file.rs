@@ -97,6 +97,8 @@ impl NewFile {
         let file = self.temp.as_file();
         let written = set_usual_mode(file).and_then(|()| file.sync_all());
         written.map_err(|error| failed("write", &self.target, &error))?;
+        // Opened before the file has its name: without a handle to spare nothing is half done.
+        let folder = Folder::open(&self.folder).map_err(|error| failed("name", &self.target, &error))?;
         let named =
             if self.replace { self.temp.persist(&self.target) } else { self.temp.persist_noclobber(&self.target) };
         match named {
@@ -108,7 +110,7 @@ impl NewFile {
             }
             Err(error) => return Err(failed("name", &self.target, &error.error)),
         }
-        sync_folder(&self.folder).map_err(|error| failed("name", &self.target, &error))?;
+        folder.sync().map_err(|error| failed("name", &self.target, &error))?;
         Ok(self.target)
     }
 }
@@ -169,20 +171,38 @@ fn start_to_sync(file: &File, from: u64, to: u64) {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn start_to_sync(_: &File, _: u64, _: u64) {}
 
+/// A folder whose names are brought to the disk, where the system can.
+struct Folder(#[cfg(unix)] Option<File>);
+
 #[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
-    match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // Some file systems cannot sync a folder, and one that may be written to need not be readable; the name is as safe
-        // there as they make it.
-        Err(error) if matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => Ok(()),
-        result => result,
+impl Folder {
+    fn open(path: &Path) -> io::Result<Folder> {
+        match File::open(path) {
+            // One that may be written to need not be readable; the name is as safe there as the file system makes it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Folder(None)),
+            opened => opened.map(|folder| Folder(Some(folder))),
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+        match self.0.as_ref().map_or(Ok(()), File::sync_all) {
+            // Some file systems cannot sync a folder.
+            Err(error) if matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => Ok(()),
+            result => result,
+        }
     }
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
+impl Folder {
+    fn open(_: &Path) -> io::Result<Folder> {
+        Ok(Folder())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
  *     STEPS_SYNC_MS=n   every wait for the disk lasts so long
  *     STEPS_FULL=path   no byte fits on the disk while there is a file of this name
  *     STEPS_FAIL=call:n:error:path   this call fails from the n-th on with this errno, while there is a file of this name; only for the
- *                       parts of images: open, write (the n-th takes half of its bytes), fchmod, fsync, close, and folder, which is
- *                       the fsync of one */
+ *                       parts of images: open, write (the n-th takes half of its bytes), fchmod, fsync, close; and of
+ *                       their folder: open-folder, and folder, which is the fsync of one */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -77,6 +77,12 @@ static int is_folder(int file)
 {
     struct stat found;
     return fstat(file, &found) == 0 && S_ISDIR(found.st_mode);
+}
+
+static int is_folder_at(const char *path)
+{
+    struct stat found;
+    return stat(path, &found) == 0 && S_ISDIR(found.st_mode);
 }
 
 static void slow_down(void)
@@ -185,7 +191,9 @@ int open64(const char *path, int flags, ...)
     va_start(rest, flags);
     mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(rest, mode_t) : 0;
     va_end(rest);
-    return strstr(path, "/.imgtask-") != NULL && fails("open", &nth) ? -1 : next(path, flags, mode);
+    if (strstr(path, "/.imgtask-") != NULL ? fails("open", &nth) : is_folder_at(path) && fails("open-folder", &nth))
+        return -1;
+    return next(path, flags, mode);
 }
 
 typedef int fchmod_fn(int, mode_t);
