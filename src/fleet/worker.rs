@@ -12,6 +12,7 @@ use crate::log::{self, LogLevel};
 use crate::panics;
 use crate::poll::Turn;
 use crate::threads;
+use crate::words::seconds;
 
 /// A TLS exchange needs 48 KiB. The tables of a colour profile may pass over the stack, 256 KiB each; what is not used costs nothing.
 const STACK_BYTES: usize = if cfg!(feature = "decode") { 1024 * 1024 } else { 256 * 1024 };
@@ -247,9 +248,9 @@ impl Shared {
         if saturated && !state.crew.told_saturated {
             let title = self.api.title();
             self.api.log.line(LogLevel::Warn, || {
-                let seconds = sweep_ms / 1000;
+                let sweep = seconds(Duration::from_millis(sweep_ms));
                 format!(
-                    "{title}: saturated: at {per_minute} requests a minute it takes {seconds} s to look at every task once; a higher \
+                    "{title}: saturated: at {per_minute} requests a minute it takes {sweep} to look at every task once; a higher \
                      limit, or fewer tasks at a time, brings results sooner"
                 )
             });
