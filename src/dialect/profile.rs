@@ -76,7 +76,7 @@ schema! {
     Submit {
         /// Path on the API's origin. `{name}` is the member of that name of the caller's JSON, which is left out of the body.
         path: Path,
-        /// Query members, added where the caller's JSON has no member of that name.
+        /// Query members, added unless the caller's JSON has a member of that name with another value.
         query: Table<String, String> = Table::EMPTY,
         /// Sent with the submit only; none of `headers`.
         headers: Headers = Headers::EMPTY,

@@ -79,7 +79,9 @@ impl Dialect {
             path = filled(&path, slot, &in_address(&given, slot, default.as_deref())?);
         }
         for (name, value) in submit.query.iter() {
-            if lacks(name) {
+            // A member of that name in the body does not say it where the service reads the query.
+            let contradicts = |(known, given): &(_, &RawValue)| known == name && given.get().trim_matches('"') != value;
+            if !chose && !given.iter().any(contradicts) {
                 push_query(&mut path, name, value);
             }
         }

@@ -31,6 +31,12 @@ fn a_submit_adds_what_the_caller_left_open_and_keeps_the_rest_byte_by_byte() {
         assert_eq!((&*sent.path, body(&sent)), ("/v1/images/generations", own), "the caller's choice stands");
     }
 
+    for same in [r#"{"prompt":"x","async":true}"#, r#"{"async":"true"}"#] {
+        let sent = dimilinks.submit(same).expect("a request");
+        let asked = ("/v1/images/generations?async=true", same);
+        assert_eq!((&*sent.path, body(&sent)), asked, "this service reads it in the query alone");
+    }
+
     let lemondata = builtin("lemondata");
     for (request, sent) in [
         (r#"{"prompt":"x"}"#, r#"{"prompt":"x","async":true}"#),
