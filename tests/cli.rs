@@ -5,7 +5,7 @@
 mod command;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -114,6 +114,30 @@ fn wait_takes_several_tasks_side_by_side_from_arguments_or_stdin() {
     stdin.write_all(ids.join("\n").as_bytes()).expect("written");
     drop(stdin);
     assert_eq!(collect(child).ends_with(0).objects().len(), 3);
+}
+
+#[test]
+fn wait_reads_a_list_of_any_length_as_watch_does() {
+    let sandbox = Sandbox::start(&[]);
+    let ids = sandbox.tasks(2, "fox {n} [duration:0]");
+    let read = |list: &str| {
+        let mut file = tempfile::tempfile().expect("a list");
+        file.write_all(list.as_bytes()).expect("written");
+        file.rewind().expect("from its beginning");
+        let mut command = sandbox.command(&["wait", "-", "--json", "--interval", "50ms"]);
+        command.stdin(file);
+        finish(command)
+    };
+    let remarks = "# a remark that is longer than a task\n".repeat(40_000);
+    let run = read(&format!("\u{feff}{}\r\n\n{remarks}  {}\n", ids[0], ids[1])).ends_with(0);
+    let told: Vec<_> = run.objects().into_iter().map(|task| task["id"].clone()).collect();
+    assert!(told.len() == 2 && ids.iter().all(|id| told.contains(&id.as_str().into())), "{told:?}");
+    let asked = sandbox.control("GET", "/stats", "")["requests"].clone();
+    read(&format!("{}\n\n{}\n", ids[0], "x".repeat(20_000)))
+        .ends_with(2)
+        .says("line 3 of the standard input is no task");
+    read("# none\n").ends_with(2).says("names no task");
+    assert_eq!(sandbox.control("GET", "/stats", "")["requests"], asked);
 }
 
 #[test]
@@ -566,6 +590,30 @@ fn ctrl_c_ends_a_wait_within_a_second_and_says_how_to_go_on() {
     let run = collect(child).ends_with(130);
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     run.says("interrupted").says(&format!("imgtask wait --provider dimilinks {id}"));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_names_every_task_of_a_wait_also_those_that_had_not_their_turn() {
+    let sandbox = Sandbox::start(&[]);
+    let ids = sandbox.tasks(40, "fox {n} [hold:running]");
+    let mut command = sandbox.command(&["wait", "--json"]);
+    let mut child = command.args(&ids).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("imgtask starts");
+    let mut first = [0; 1];
+    let mut err = child.stderr.take().expect("piped");
+    err.read_exact(&mut first).expect("the wait says where a task stands");
+    child.stderr = Some(err);
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(killed.success());
+    let run = collect(child).ends_with(130);
+    let told = run.objects();
+    assert!(told.iter().all(|task| task["error"]["status"] == "cancelled"), "{}", run.out);
+    let mut told: Vec<&str> = told.iter().filter_map(|task| task["id"].as_str()).collect();
+    let mut ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    told.sort_unstable();
+    ids.sort_unstable();
+    assert_eq!(told, ids);
+    assert_eq!(run.err.matches("the task goes on: imgtask wait").count(), 40, "{}", run.err);
 }
 
 // The rest.

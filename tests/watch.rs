@@ -4,7 +4,7 @@ mod command;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader, Lines, Write};
+use std::io::{BufRead, BufReader, Lines, Seek, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
@@ -174,7 +174,7 @@ fn what_cannot_work_is_refused_before_anything_is_asked() {
     let folder = tempfile::tempdir().expect("a folder");
     let (notes, missing) = (path(&folder, "notes.txt"), path(&folder, "missing.txt"));
     fs::write(&notes, "mine\n").expect("notes");
-    let cases: [(&[&str], i32); 13] = [
+    let cases: [(&[&str], i32); 15] = [
         (&[], 2),
         (&["--all", "img_1"], 2),
         (&["-", "--key-file", "-"], 2),
@@ -186,14 +186,20 @@ fn what_cannot_work_is_refused_before_anything_is_asked() {
         (&["img_1", "--download", "new", "--name-pattern", "../{id}.{ext}"], 2),
         (&["img_1", "--download", "new", "--name-pattern", "{id}-{name}.{ext}"], 2),
         (&["img_1", "--name-pattern", "{id}.{ext}"], 2),
+        (&["img_1", "--manifest", "-"], 2),
+        (&["img_1", "--journal", "-"], 2),
         (&["--from", &missing], 8),
         (&["img_1", "--manifest", &notes], 8),
     ];
+    let elsewhere = tempfile::tempdir().expect("a folder");
     for (arguments, code) in cases {
-        let run = watch(&sandbox, arguments);
+        let mut command = sandbox.command(&[&["watch"], arguments, &FAST].concat());
+        command.current_dir(elsewhere.path());
+        let run = finish(command);
         assert_eq!(run.code, code, "{arguments:?}: {}", run.err);
         assert!(run.out.is_empty(), "{arguments:?}");
     }
+    assert_eq!(names(elsewhere.path()), [""; 0]);
     assert_eq!(fs::read_to_string(&notes).expect("notes"), "mine\n");
     assert_eq!(sandbox.control("GET", "/stats", "")["requests"], 0);
 }
@@ -385,13 +391,18 @@ fn a_terminal_gets_a_table_and_in_it_colours_unless_they_are_not_wanted() {
         assert_eq!(code, 3, "{shown:?}");
         shown
     };
-    let table = shown(&[], &[], "75 % of 4");
+    let folder = tempfile::tempdir().expect("a folder");
+    let pictures = path(&folder, "pictures");
+    let table = shown(&["--download", &pictures], &[], "75 % of 4");
     for part in ["OPEN", "1 running", "DONE", "3 succeeded · 0 without", "LOOKS", " a minute of ", "TIME", "75 % of 4"]
     {
         assert!(table.contains(part), "no {part:?} in {table:?}");
     }
     assert!(table.contains(": 1 failed, 3 succeeded"), "the summary: {table:?}");
     assert!(is_coloured(&table) && !table.contains("\tsucceeded\t"), "{table:?}");
+    let links = shown(&[], &[], "75 % of 4");
+    assert!(links.contains("3 succeeded · 0 without"), "a table: {links:?}");
+    assert_eq!(links.matches("\tsucceeded\thttp").count(), 3, "links are nowhere but here: {links:?}");
     let plain = shown(&[], &[("NO_COLOR", "1")], "75 % of 4");
     assert!(plain.contains("3 succeeded · 0 without") && !is_coloured(&plain), "{plain:?}");
     let third = |id: &str| format!("{id}\tsucceeded");
@@ -435,6 +446,104 @@ fn ctrl_c_ends_politely_and_the_next_run_goes_on() {
 }
 
 // Second runs.
+
+/// A run with a journal that gets its tasks through a pipe.
+fn piped(sandbox: &Sandbox, ids: &[String], arguments: &[&str]) -> Command {
+    let mut file = tempfile::tempfile().expect("a list");
+    ids.iter().for_each(|id| writeln!(file, "{id}").expect("written"));
+    file.rewind().expect("from its beginning");
+    let mut command = sandbox.command(&[&["watch", "-", "--interval", "20ms"], arguments, &FAST].concat());
+    command.stdin(file);
+    command
+}
+
+#[test]
+fn a_journal_keeps_what_a_wrong_key_has_ended() {
+    let sandbox = Sandbox::start(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (journal, pictures) = (path(&folder, "open.journal"), path(&folder, "pictures"));
+    let ids = sandbox.tasks(5, "fox {n} [duration:0]");
+    let arguments = ["--journal", &journal, "--download", &pictures];
+    let mut command = piped(&sandbox, &ids, &arguments);
+    command.env("DIMILINKS_API_KEY", CANARY);
+    finish(command).ends_with(6).says("the same command goes on");
+    // The list is gone; a task that is named again is no second one.
+    let run = finish(piped(&sandbox, &ids[..2], &arguments)).ends_with(0);
+    let run = run.says("5 succeeded, 2 given twice, 5 taken up from the journal; 5 images");
+    let told: BTreeSet<&str> = run.lines().iter().filter_map(|line| line.split('\t').next()).collect();
+    assert_eq!((run.lines().len(), told), (5, ids.iter().map(String::as_str).collect()));
+    finish(piped(&sandbox, &[], &arguments)).ends_with(0).says("0 tasks").says("nothing to do");
+}
+
+#[test]
+fn a_journal_keeps_what_was_not_done_in_time_and_forgets_what_is_final() {
+    let sandbox = Sandbox::start(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = path(&folder, "open.journal");
+    let held = sandbox.tasks(1, "fox [hold:running]");
+    let done = [sandbox.tasks(1, "fox [duration:0]"), sandbox.tasks(1, "fox [duration:0] [fail:upstream_error]")];
+    let ids = [&held[..], &done[0], &done[1]].concat();
+    let arguments = ["--journal", &journal, "--timeout", "1s"];
+    finish(piped(&sandbox, &ids, &arguments)).ends_with(3).says("1 failed, 1 succeeded, 1 timeout");
+    let before = counted(&sandbox);
+    finish(piped(&sandbox, &[], &arguments)).ends_with(4).says("1 timeout, 1 taken up from the journal");
+    sandbox.control("POST", &format!("/tasks/{}/finish", held[0]), "");
+    finish(piped(&sandbox, &[], &arguments)).ends_with(0).says("1 succeeded, 1 taken up from the journal");
+    finish(piped(&sandbox, &[], &arguments)).ends_with(0).says("nothing to do");
+    let after = counted(&sandbox);
+    assert!(after[&held[0]].0 > before[&held[0]].0);
+    done.iter().flatten().for_each(|id| assert_eq!(before[id], after[id], "{id} was final"));
+}
+
+#[test]
+fn a_journal_keeps_the_images_that_could_not_be_saved() {
+    let sandbox = Sandbox::start(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (journal, pictures) = (path(&folder, "open.journal"), path(&folder, "pictures"));
+    let ids = sandbox.tasks(2, "fox {n} [duration:0]");
+    fs::create_dir(&pictures).expect("a folder");
+    // Where the image is to be, somebody has put something else.
+    let taken = Path::new(&pictures).join(format!("{}-0.png", ids[0]));
+    fs::create_dir(&taken).expect("a folder in the way");
+    let arguments = ["--journal", &journal, "--download", &pictures];
+    finish(piped(&sandbox, &ids, &arguments)).ends_with(8).says("1 file, 1 succeeded");
+    fs::remove_dir(&taken).expect("out of the way");
+    finish(piped(&sandbox, &[], &arguments)).ends_with(0).says("1 succeeded, 1 taken up from the journal; 1 image");
+    assert_image(&taken);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_a_manifest_of_whole_lines_and_the_next_run_goes_on() {
+    let sandbox = Sandbox::start(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let done = path(&folder, "done.jsonl");
+    let ids = sandbox.tasks(60, "fox {n} [duration:0]");
+    let file = list(&folder, &ids);
+    // Files may be four or eight blocks of 512 bytes long: a write ends in the middle of a line.
+    let command = sandbox.command(&[&["watch", "--from", &file, "--manifest", &done], &FAST[..]].concat());
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 4; exec \"$0\" \"$@\""]);
+    limited.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    let run = finish({
+        limited.stdin(Stdio::null());
+        limited
+    });
+    let run = run.ends_with(8).says(&format!("cannot write {done}")).says("left open");
+    assert_eq!(run.err.matches("cannot write").count(), 1, "{}", run.err);
+    let text = fs::read_to_string(&done).expect("a manifest");
+    let whole = manifest(&done).len();
+    assert!((2..60).contains(&whole) && text.ends_with("}\n"), "{text}");
+    let before = format!("{} succeeded, {whole} done before", 60 - whole);
+    watch(&sandbox, &["--from", &file, "--manifest", &done]).ends_with(0).says(&before);
+    assert_eq!(manifest(&done).len(), 60);
+}
 
 #[test]
 fn what_ended_for_a_passing_reason_is_tried_again_and_what_is_final_is_not() {

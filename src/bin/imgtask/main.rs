@@ -14,6 +14,7 @@ mod exit;
 mod fetch;
 mod finish;
 mod interrupt;
+mod lines;
 mod man;
 mod providers;
 mod report;

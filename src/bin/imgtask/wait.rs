@@ -1,31 +1,32 @@
 //! `imgtask wait`: looks until tasks are final.
 
 use std::collections::VecDeque;
-use std::io::Read;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueHint};
+use imgtask::{Error, Status};
 
 use crate::context::Context;
 use crate::exit::{Exit, Outcome, Problem};
 use crate::finish::Finish;
+use crate::lines::{Line, Lines};
 use crate::save::Target;
 use crate::service::Service;
 use crate::{duration, interrupt};
 
 /// Waits that run side by side; further tasks queue.
 const SIDE_BY_SIDE: usize = 32;
-/// Longest list of tasks on the standard input, bytes.
-const MAX_LIST: u64 = 1024 * 1024;
 
 /// Wait until tasks are done, side by side
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Prints a line an image: task id, index and link, with tabs between; with --out the path of each saved file. Progress \
 goes to the standard error: a bar a task on a terminal, else a line where something changes.
+
+In a list from the standard input empty lines and those that begin with # are passed over.
 
 A timeout or Ctrl-C ends the wait, never the task: the same command takes it up again.
 
@@ -111,12 +112,13 @@ impl Wait {
         });
         let mut ends = ends.into_inner().unwrap_or_else(PoisonError::into_inner);
         ends.sort_by_key(|(place, _)| *place);
-        let mut exit = if interrupt::pressed() && !queue.into_inner().unwrap_or_else(PoisonError::into_inner).is_empty()
-        {
-            Exit::Interrupted
-        } else {
-            Exit::Done
-        };
+        let mut exit = Exit::Done;
+        // After Ctrl-C: those that were not begun.
+        for (_, task) in queue.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            let id = session.client.task_id(&task).unwrap_or_default();
+            let error = Error::new(Status::Cancelled, "interrupted before the first look").with_task_id(id);
+            exit = exit.and(finish.gave_up(&task, error)?);
+        }
         for (_, end) in ends {
             exit = exit.and(end?);
         }
@@ -133,14 +135,19 @@ impl Wait {
         if self.service.reads_stdin() {
             return Err(Problem::usage("the tasks and the key cannot both come from the standard input"));
         }
-        let mut list = String::new();
-        std::io::stdin()
-            .lock()
-            .take(MAX_LIST)
-            .read_to_string(&mut list)
-            .map_err(|_| Problem::new(Exit::File, "cannot read the tasks from the standard input"))?;
-        let tasks: Vec<String> =
-            list.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_string).collect();
+        let mut tasks = Vec::new();
+        for line in Lines::new(std::io::stdin().lock()) {
+            match line {
+                Line::Task(task, _) => tasks.push(task),
+                Line::Unreadable(number, why) => {
+                    let words = format!("line {number} of the standard input is no task: {why}");
+                    return Err(Problem::usage(words));
+                }
+                Line::Broken(why) => {
+                    return Err(Problem::new(Exit::File, format!("cannot read on from the standard input: {why}")));
+                }
+            }
+        }
         match tasks.is_empty() {
             true => Err(Problem::usage("the standard input names no task")),
             false => Ok(tasks),

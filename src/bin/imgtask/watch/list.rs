@@ -11,21 +11,14 @@ use std::{thread, vec};
 use imgtask::Client;
 
 use crate::exit::{Exit, Outcome, Problem};
+use crate::lines::{Line, Lines};
 
 /// References that are read before anybody wants them.
 const READ_AHEAD: usize = 1024;
-/// Longest line that can be a reference, bytes.
-const MAX_LINE: u64 = 16 * 1024;
 
 /// What the list says next.
-#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// A reference, and the number of its line: 0 for an argument.
-    Task(String, u64),
-    /// A line that cannot be a reference, and why.
-    Unreadable(u64, String),
-    /// The rest cannot be read.
-    Broken(String),
+    Line(Line),
     /// Nothing yet.
     Later,
     End,
@@ -55,7 +48,7 @@ impl Input {
 /// The references that are still to come.
 pub(super) struct List {
     arguments: vec::IntoIter<String>,
-    lines: Option<Receiver<Next>>,
+    lines: Option<Receiver<Line>>,
     pace: Arc<Pace>,
     /// What messages call the file.
     name: String,
@@ -114,17 +107,17 @@ impl List {
     /// What comes next; never waits.
     pub(super) fn next(&mut self) -> Next {
         if let Some(reference) = self.arguments.next() {
-            return Next::Task(reference, 0);
+            return Next::Line(Line::Task(reference, 0));
         }
         let Some(lines) = &self.lines else { return Next::End };
         match lines.try_recv() {
-            Ok(next) => return next,
+            Ok(line) => return Next::Line(line),
             Err(TryRecvError::Disconnected) => return Next::End,
             Err(TryRecvError::Empty) => self.pace.hungry.store(true, Ordering::Release),
         }
         // It may have come before the reader could know that somebody waits.
         match lines.try_recv() {
-            Ok(next) => next,
+            Ok(line) => Next::Line(line),
             Err(TryRecvError::Disconnected) => Next::End,
             Err(TryRecvError::Empty) => Next::Later,
         }
@@ -148,91 +141,14 @@ impl List {
 }
 
 /// Reads line by line until the input ends or nobody takes.
-fn read(mut input: impl BufRead, send: &SyncSender<Next>, pace: &Pace, wake: &dyn Fn()) {
-    let mut line = Vec::new();
-    for number in 1.. {
-        line.clear();
-        let next = match input.by_ref().take(MAX_LINE).read_until(b'\n', &mut line) {
-            Ok(0) => return,
-            Ok(length) => {
-                pace.bytes.fetch_add(length as u64, Ordering::AcqRel);
-                let whole = line.ends_with(b"\n") || (length as u64) < MAX_LINE;
-                match reference(&line, number) {
-                    _ if !whole => match skip_line(&mut input) {
-                        Ok(()) => Next::Unreadable(number, format!("it is longer than {MAX_LINE} bytes")),
-                        Err(error) => Next::Broken(words(&error)),
-                    },
-                    Ok("") => continue,
-                    Ok(text) => Next::Task(text.to_string(), number),
-                    Err(why) => Next::Unreadable(number, why),
-                }
-            }
-            Err(error) => Next::Broken(words(&error)),
-        };
-        let over = matches!(next, Next::Broken(_));
-        pace.tasks.fetch_add(u64::from(!over), Ordering::AcqRel);
-        if send.send(next).is_err() || over {
+fn read(input: impl BufRead, send: &SyncSender<Line>, pace: &Pace, wake: &dyn Fn()) {
+    let mut lines = Lines::new(input);
+    while let Some(line) = lines.next() {
+        pace.bytes.store(lines.bytes(), Ordering::Release);
+        pace.tasks.fetch_add(u64::from(!matches!(line, Line::Broken(_))), Ordering::AcqRel);
+        if send.send(line).is_err() {
             return;
         }
         wake();
-    }
-}
-
-/// The reference on a line; "" for an empty line and for a remark, which begins with #.
-fn reference(line: &[u8], number: u64) -> Result<&str, String> {
-    let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8 text".to_string())?;
-    // The mark that some editors put before a text.
-    let text = if number == 1 { text.trim_start_matches('\u{feff}') } else { text }.trim();
-    Ok(if text.starts_with('#') { "" } else { text })
-}
-
-fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
-    loop {
-        let buffer = input.fill_buf()?;
-        let (length, end) = match buffer.iter().position(|byte| *byte == b'\n') {
-            Some(at) => (at + 1, true),
-            None => (buffer.len(), buffer.is_empty()),
-        };
-        input.consume(length);
-        if end {
-            return Ok(());
-        }
-    }
-}
-
-fn words(error: &io::Error) -> String {
-    crate::exit::reason(error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn all(text: &[u8]) -> Vec<Next> {
-        let (send, receive) = sync_channel(100);
-        read(text, &send, &Pace::default(), &|| {});
-        drop(send);
-        receive.iter().collect()
-    }
-
-    fn task(text: &str, line: u64) -> Next {
-        Next::Task(text.into(), line)
-    }
-
-    #[test]
-    fn lines_are_references_and_keep_their_numbers() {
-        let text = "\u{feff}img_1\r\n\n  img_2 \n# later\nimg_3";
-        assert_eq!(all(text.as_bytes()), [task("img_1", 1), task("img_2", 3), task("img_3", 5)]);
-        assert_eq!(all(b""), []);
-    }
-
-    #[test]
-    fn a_line_that_is_none_is_told_and_the_rest_goes_on() {
-        let mut text = b"img_1\n\xff\xfe\n".to_vec();
-        text.extend([b'x'; 3 * MAX_LINE as usize]);
-        text.extend(b"\nimg_2\n");
-        let next = all(&text);
-        assert_eq!((&next[0], &next[3]), (&task("img_1", 1), &task("img_2", 4)));
-        assert!(matches!((&next[1], &next[2]), (Next::Unreadable(2, _), Next::Unreadable(3, _))), "{next:?}");
     }
 }

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use imgtask::{Error, SavedPicture, State, Task};
+use imgtask::{Error, SavedPicture, State, Status, Task};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
@@ -30,13 +30,17 @@ pub(super) enum Wanted {
 pub(super) struct Manifest {
     path: PathBuf,
     file: File,
+    /// Length of the lines that are whole.
+    length: u64,
+    /// A line could not be written.
+    is_broken: bool,
     provider: String,
     done: HashSet<Fingerprint>,
 }
 
 /// A task that is over.
 #[derive(Debug, Serialize)]
-pub(super) struct Line<'a> {
+pub(super) struct Entry<'a> {
     #[serde(rename = "ref")]
     reference: &'a str,
     id: Option<&'a str>,
@@ -88,10 +92,13 @@ impl Manifest {
             file.set_len(whole).map_err(problem("write"))?;
         }
         // Lines may be edited by hand: the last one need not end.
+        let mut length = whole;
         if whole > 0 && last_byte(&mut file, whole).map_err(problem("read"))? != b'\n' {
             file.write_all(b"\n").map_err(problem("write"))?;
+            length += 1;
         }
-        Ok(Manifest { path: path.to_path_buf(), file, provider: provider.to_string(), done })
+        let (path, provider) = (path.to_path_buf(), provider.to_string());
+        Ok(Manifest { path, file, length, is_broken: false, provider, done })
     }
 
     /// Whether nothing is left to do for a task.
@@ -99,11 +106,22 @@ impl Manifest {
         !self.done.is_empty() && self.done.contains(&Fingerprint::of(&self.provider, name))
     }
 
-    /// Adds a line in one write: a kill leaves all of it or none.
-    pub(super) fn add(&mut self, line: &Line<'_>) -> Outcome<()> {
-        let mut text = to_line(line)?;
+    /// Adds a line in one write: a kill leaves all of it or none. Whether it was added: after a failure, which is told once,
+    /// none is.
+    pub(super) fn add(&mut self, entry: &Entry<'_>) -> Outcome<bool> {
+        if self.is_broken {
+            return Ok(false);
+        }
+        let mut text = to_line(entry)?;
         text.push('\n');
-        self.file.write_all(text.as_bytes()).map_err(|error| Problem::file("write", &self.path, &error))
+        if let Err(error) = self.file.write_all(text.as_bytes()) {
+            self.is_broken = true;
+            // A full disk takes a part of it. Where that cannot be taken off now, the next run takes it off.
+            let _ = self.file.set_len(self.length);
+            return Err(Problem::file("write", &self.path, &error));
+        }
+        self.length += text.len() as u64;
+        Ok(true)
     }
 
     /// Waits until every line is on the disk.
@@ -112,15 +130,15 @@ impl Manifest {
     }
 }
 
-impl<'a> Line<'a> {
+impl<'a> Entry<'a> {
     pub(super) fn new(
         provider: &'a str,
         reference: &'a str,
         task: &'a Task,
         files: &[(usize, SavedPicture)],
         error: Option<&'a Error>,
-    ) -> Line<'a> {
-        Line {
+    ) -> Entry<'a> {
+        Entry {
             reference,
             id: (!task.id.is_empty()).then_some(task.id.as_str()),
             provider,
@@ -138,19 +156,29 @@ impl<'a> Line<'a> {
 }
 
 impl Known {
-    /// What another try could change is not done: a timeout, the network, a key.
     fn is_done(&self, wanted: Wanted) -> bool {
-        let state = |state: State| self.state == state.name();
-        if state(State::Failed) || state(State::Cancelled) || state(State::Expired) {
-            return true;
-        }
+        let error = self.error.as_ref().map(|error| error.status.as_str());
         let saved = match wanted {
             Wanted::End => true,
             Wanted::OneImage => !self.files.is_empty(),
             Wanted::AllImages => !self.files.is_empty() && self.files.len() >= self.images,
         };
-        let without_image = self.error.as_ref().is_some_and(|error| error.status == imgtask::Status::NoImage.name());
-        state(State::Succeeded) && (without_image || self.error.is_none() && saved)
+        let can_be_saved = self.state == State::Succeeded.name() && error.is_none();
+        is_settled(&self.state, error) && (saved || !can_be_saved)
+    }
+}
+
+/// Whether another try could change nothing of how a task ended: not so after a timeout, or trouble with the network, the key or
+/// a file. By the names of its state and of its error.
+pub(super) fn is_settled(state: &str, error: Option<&str>) -> bool {
+    let is = |of: State| state == of.name();
+    match error {
+        _ if is(State::Failed) || is(State::Cancelled) || is(State::Expired) => true,
+        None => is(State::Succeeded),
+        Some(error) => {
+            // A submit of another program that left no id: no look will ever find its task.
+            error == Status::SubmitUnknown.name() || is(State::Succeeded) && error == Status::NoImage.name()
+        }
     }
 }
 
@@ -224,7 +252,7 @@ mod tests {
     fn line(reference: &str, state: State, error: Option<&Error>) -> String {
         let mut task = Task::unseen(format!("id-{reference}"), reference);
         task.state = state;
-        to_line(&Line::new("p", reference, &task, &[], error)).expect("a line") + "\n"
+        to_line(&Entry::new("p", reference, &task, &[], error)).expect("a line") + "\n"
     }
 
     fn opened(text: &str, wanted: Wanted) -> (Outcome<Manifest>, String) {
@@ -284,6 +312,22 @@ mod tests {
             assert_eq!(manifest.err().expect("refused").exit, Exit::File);
             assert_eq!(after, text);
         }
+    }
+
+    #[test]
+    fn after_a_line_that_could_not_be_written_none_is_and_one_error_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("out.jsonl");
+        let whole = line("a", State::Succeeded, None);
+        fs::write(&path, &whole).expect("writes");
+        let mut manifest = Manifest::open(&path, "p", Wanted::End).expect("opens");
+        let task = Task::unseen("id-b", "b");
+        let entry = Entry::new("p", "b", &task, &[], None);
+        let file = std::mem::replace(&mut manifest.file, File::open(&path).expect("nobody can write through it"));
+        assert_eq!(manifest.add(&entry).expect_err("told").exit, Exit::File);
+        manifest.file = file;
+        assert!(!manifest.add(&entry).expect("told before"), "its beginning might be there already");
+        assert_eq!(fs::read_to_string(&path).expect("reads"), whole);
     }
 
     #[cfg(unix)]

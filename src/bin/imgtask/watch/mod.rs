@@ -51,9 +51,11 @@ tasks that failed, were cancelled, have expired, gave no image, or succeeded wit
 files that --download wants. What ended for a passing reason, such as a timeout or the \
 network, is tried again. A last line that a kill has torn is taken off.
 
---journal keeps the tasks that are watched: after a crash the same command goes on with \
-them first. Lines that were read ahead, a thousand or two, are not in it: give the list \
-again, and what is known of it is passed over.
+--journal keeps the tasks that are watched until they are done in the sense of the \
+manifest: after a crash, and after an end for a passing reason, the same command goes on \
+with them first, each with the folder, the names and the time that it was given with. \
+Lines that were read ahead, a thousand or two, are not in it: give the list again, and \
+what is known of it is passed over.
 
 Ctrl-C ends politely and leaves open tasks to the next run; a second Ctrl-C ends at once. \
 A key that the service refuses ends it, too.
@@ -139,6 +141,11 @@ impl Watch {
         let ui = &context.ui;
         let names = context.names(self.name_pattern.as_ref())?;
         let path = self.path(names.as_ref())?;
+        for (option, file) in [("--manifest", &self.manifest), ("--journal", &self.journal)] {
+            if file.as_deref() == Some(Path::new("-")) {
+                return Err(Problem::usage(format!("{option} wants a file, which it reads and writes, and - is none")));
+            }
+        }
         let (arguments, input) = self.input()?;
         let session = self.service.open_with(
             context,

@@ -9,12 +9,13 @@ use serde::Serialize;
 
 use super::Watch;
 use super::list::{List, Next};
-use super::manifest::{Line, Manifest};
+use super::manifest::{Entry, Manifest, is_settled};
 use super::memory::{Fingerprint, Recent};
 use super::table::{Table, Watched};
 use super::tally::Tally;
 use crate::exit::{Exit, Outcome, Problem, why};
 use crate::interrupt;
+use crate::lines::Line;
 use crate::report::{TaskReport, to_line};
 use crate::service::Session;
 use crate::shell::row;
@@ -158,12 +159,12 @@ impl<'a> Watcher<'a> {
                 return Ok(false);
             }
             match self.list.next() {
-                Next::Task(reference, line) => self.begin(reference, line)?,
-                Next::Unreadable(line, reason) => {
+                Next::Line(Line::Task(reference, line)) => self.begin(reference, line)?,
+                Next::Line(Line::Unreadable(line, reason)) => {
                     let message = format!("{} is no task: {reason}", self.list.place(line));
                     self.refuse("", line, &Error::new(Status::InvalidArgument, message))?;
                 }
-                Next::Broken(reason) => {
+                Next::Line(Line::Broken(reason)) => {
                     self.ended = true;
                     self.exit = self.exit.or_graver(Exit::File);
                     self.ui.problem(&Problem::new(Exit::File, format!("the list cannot be read on: {reason}")));
@@ -260,7 +261,7 @@ impl<'a> Watcher<'a> {
         self.ui.result(&row(&[&task.id, task.state.name(), &percent]))
     }
 
-    /// A task is over: on the disk first, then told, then acknowledged.
+    /// A task is over: on the disk first, then told, then acknowledged when it is settled.
     fn end(&mut self, mut event: Event) -> Outcome<()> {
         let open = self.open.remove(&event.op);
         if let Some(open) = &open {
@@ -281,12 +282,19 @@ impl<'a> Watcher<'a> {
         let error =
             event.error.take().filter(|_| !matches!(task.state, State::Failed | State::Cancelled | State::Expired));
         if let Some(manifest) = &mut self.manifest {
-            manifest.add(&Line::new(&self.session.provider, &open.reference, &task, &open.files, error.as_ref()))?;
+            let entry = Entry::new(&self.session.provider, &open.reference, &task, &open.files, error.as_ref());
+            if !manifest.add(&entry)? {
+                self.tally.end("left open");
+                return Ok(());
+            }
         }
         self.tally.files += open.files.len() as u64;
         self.tally.bytes += open.files.iter().map(|(_, saved)| saved.info.len).sum::<u64>();
         self.tell(&open, &task, error.as_ref())?;
-        if self.asked.journal.is_some() {
+        // What another try may mend stays in the journal, which brings it back.
+        if self.asked.journal.is_some()
+            && is_settled(task.state.name(), error.as_ref().map(|error| error.status().name()))
+        {
             self.delivered.push(event);
         }
         if let Some(error) = error.filter(|error| error.http_status() == 401 && self.enough.is_none()) {
@@ -332,8 +340,8 @@ impl<'a> Watcher<'a> {
             let line = EventReport { event: "final", line: (open.line > 0).then_some(open.line), task: report };
             return self.ui.result(&to_line(&line)?);
         }
-        // On a terminal the table shows the last ones; what went wrong is to stay.
-        if exit != Exit::Done || self.table.is_none() || !io::stdout().is_terminal() {
+        // Of saved files the table shows the last ones; what went wrong is to stay, and so are links.
+        if exit != Exit::Done || self.path.is_none() || self.table.is_none() || !io::stdout().is_terminal() {
             self.ui.result(&row(&cells))?;
         }
         Ok(())
