@@ -17,6 +17,11 @@ export CARGO_BUILD_TARGET
 endif
 endif
 
+# As cargo does where nobody says it: what the system knows of the user.
+ifeq ($(HOME),)
+export HOME := $(shell getent passwd "$$(id -u)" | cut -d: -f6)
+endif
+
 # Builds carry no path of the machine that made them.
 HOME_OF_CARGO := $(or $(CARGO_HOME),$(HOME)/.cargo)
 REMAP   := "--remap-path-prefix=$(HOME_OF_CARGO)=cargo" "--remap-path-prefix=$(CURDIR)=imgtask"
@@ -63,9 +68,9 @@ dev: tool ## command and shared library for trying things out, in one quick buil
 
 rustc = $(or $(RUSTC),rustc) $(addprefix --target=,$(CARGO_BUILD_TARGET))
 
-# Identical functions once, where the linker can: LLD, which rustc brings, can; GNU ld cannot.
-fold = $(shell mkdir -p $(BUILD) && echo 'fn main() {}' | $(rustc) -C link-arg=-Wl,--icf=all \
-  -o $(BUILD)/fold - 2>/dev/null && rm -f $(BUILD)/fold && echo -- -C link-arg=-Wl,--icf=all)
+# Identical functions once, where the linker that these flags name can: LLD, which rustc brings, can; GNU ld cannot.
+fold = fold=$$(IFS=$$(printf '\037'); set -f; echo 'fn main() {}' | $(rustc) $$CARGO_ENCODED_RUSTFLAGS -C link-arg=-Wl,--icf=all \
+  -o $(1)/fold - 2>/dev/null && rm -f $(1)/fold && echo -- -C link-arg=-Wl,--icf=all)
 
 # Two commands: with all crate types in one build cargo silently drops link-time optimisation. Side by side: that takes one processor.
 lib: $(BUILD)/target ## the full library, shared and static, into build/lib
@@ -79,9 +84,9 @@ lead := $(if $(shell command -v setsid),setsid)
 
 define library
 mkdir -p $(1)
-export $(FLAGS); \
+export $(FLAGS); $(call fold,$(1)); \
   $(lead) $(CARGO) rustc $(call hush,$(1)/libimgtask.a) --profile release-static --lib --crate-type staticlib $(2) & archive=$$!; \
-  $(lead) $(CARGO) rustc $(call hush,$(1)/libimgtask.so) --release --lib --crate-type cdylib $(2) $(fold) & shared=$$!; \
+  $(lead) $(CARGO) rustc $(call hush,$(1)/libimgtask.so) --release --lib --crate-type cdylib $(2) $$fold & shared=$$!; \
   trap 'kill -- -$$archive -$$shared $$archive $$shared 2>/dev/null' EXIT; trap 'exit 130' INT; trap 'exit 143' HUP TERM; \
   wait $$shared && wait $$archive && trap - EXIT
 $(call place,$(TARGET)/release/libimgtask.so,$(1)/libimgtask.so.$(VERSION))

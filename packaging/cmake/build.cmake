@@ -5,7 +5,12 @@
 string(ASCII 31 unit)
 set(cargo_home "$ENV{CARGO_HOME}")
 if(NOT cargo_home)
-  set(cargo_home "$ENV{HOME}/.cargo")
+  # As cargo does where nobody says it: what the system knows of the user.
+  set(home "$ENV{HOME}")
+  if(NOT home AND NOT CMAKE_HOST_WIN32)
+    execute_process(COMMAND sh -c "getent passwd \"$(id -u)\" | cut -d: -f6" OUTPUT_VARIABLE home OUTPUT_STRIP_TRAILING_WHITESPACE)
+  endif()
+  set(cargo_home "${home}/.cargo")
 endif()
 get_filename_component(source "${CMAKE_CURRENT_LIST_DIR}/../.." ABSOLUTE)
 set(rustflags "$ENV{CARGO_ENCODED_RUSTFLAGS}")
@@ -31,8 +36,21 @@ if(linker)
   string(TOUPPER "${name}" name)
   set(ENV{CARGO_TARGET_${name}_LINKER} "${linker}")
 endif()
-if(rustc_flags)
-  list(INSERT rustc_flags 0 --)
+
+file(MAKE_DIRECTORY "${out}")
+# Identical functions once, where the linker that these flags name can: LLD, which rustc brings, can; GNU ld cannot.
+set(rustc_flags "")
+if(folds)
+  string(REPLACE ";" "\\;" given "${rustflags}")
+  string(REPLACE "${unit}" ";" given "${given}")
+  file(WRITE "${out}/fold.rs" "fn main() {}\n")
+  execute_process(
+    COMMAND "${folds}" ${given} -C link-arg=-Wl,--icf=all -o "${out}/fold" "${out}/fold.rs"
+    OUTPUT_QUIET ERROR_QUIET RESULT_VARIABLE failed)
+  file(REMOVE "${out}/fold" "${out}/fold.rs")
+  if(NOT failed)
+    set(rustc_flags -- -C link-arg=-Wl,--icf=all)
+  endif()
 endif()
 
 execute_process(COMMAND "${cargo}" rustc ${flags} ${rustc_flags} WORKING_DIRECTORY "${source}" RESULT_VARIABLE failed)
@@ -41,7 +59,6 @@ if(failed)
 endif()
 
 get_filename_component(folder "${target_dir}/${built}" DIRECTORY)
-file(MAKE_DIRECTORY "${out}")
 # Beside it first: a program that uses the old file goes on with it.
 function(place from to)
   execute_process(COMMAND "${CMAKE_COMMAND}" -E compare_files "${from}" "${to}" OUTPUT_QUIET ERROR_QUIET RESULT_VARIABLE differ)

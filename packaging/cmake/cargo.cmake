@@ -19,20 +19,6 @@ function(imgtask_native_libraries result)
   set(${result} ${libraries} PARENT_SCOPE)
 endfunction()
 
-# Whether the linker can keep identical functions once: LLD, which rustc brings, can; GNU ld cannot.
-function(imgtask_folds result)
-  file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/fold.rs" "fn main() {}\n")
-  execute_process(
-    COMMAND "${IMGTASK_RUSTC}" -C link-arg=-Wl,--icf=all -o "${CMAKE_CURRENT_BINARY_DIR}/fold" "${CMAKE_CURRENT_BINARY_DIR}/fold.rs"
-    OUTPUT_QUIET ERROR_QUIET RESULT_VARIABLE failed)
-  file(REMOVE "${CMAKE_CURRENT_BINARY_DIR}/fold" "${CMAKE_CURRENT_BINARY_DIR}/fold.rs")
-  set(flags "")
-  if(NOT failed AND NOT IMGTASK_CARGO_TARGET)
-    set(flags -C link-arg=-Wl,--icf=all)
-  endif()
-  set(${result} "${flags}" PARENT_SCOPE)
-endfunction()
-
 # An imported target `name`, SHARED or STATIC, and the target imgtask_cargo_shared or imgtask_cargo_static that builds it. Sets
 # imgtask_SHARED_FILE and imgtask_SHARED_LINK: the library itself, and the name that a linker looks for.
 function(imgtask_cargo_library name kind)
@@ -40,12 +26,16 @@ function(imgtask_cargo_library name kind)
     set(crate_type cdylib)
     set(profile release)
     set(built "${CMAKE_SHARED_LIBRARY_PREFIX}imgtask${CMAKE_SHARED_LIBRARY_SUFFIX}")
-    imgtask_folds(rustc_flags)
+    # Where it builds for this machine.
+    set(folds "")
+    if(NOT IMGTASK_CARGO_TARGET)
+      set(folds "${IMGTASK_RUSTC}")
+    endif()
   else()
     set(crate_type staticlib)
     set(profile release-static)
     set(built "${CMAKE_STATIC_LIBRARY_PREFIX}imgtask${CMAKE_STATIC_LIBRARY_SUFFIX}")
-    set(rustc_flags "")
+    set(folds "")
   endif()
   if(IMGTASK_CARGO_PROFILE)
     set(profile "${IMGTASK_CARGO_PROFILE}")
@@ -87,7 +77,7 @@ function(imgtask_cargo_library name kind)
   add_custom_target(${builder}
     COMMAND "${CMAKE_COMMAND}"
       "-Dcargo=${IMGTASK_CARGO}" "-Dtarget_dir=${IMGTASK_CARGO_TARGET_DIR}"
-      "-Dflags=${flags}" "-Drustc_flags=${rustc_flags}" "-Dbuilt=${folder}/${built}" "-Dimport_library=${import_library}"
+      "-Dflags=${flags}" "-Dfolds=${folds}" "-Dbuilt=${folder}/${built}" "-Dimport_library=${import_library}"
       "-Dout=${out}" "-Dfile=${file}" "-Dlinks=${links}"
       "-Dlinker=${linker}" "-Dtarget=${IMGTASK_CARGO_TARGET}"
       -P "${PROJECT_SOURCE_DIR}/packaging/cmake/build.cmake"

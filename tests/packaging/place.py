@@ -47,9 +47,24 @@ def run(command: List[object], *, limit: float = 120, fails: bool = False, **opt
     return ran.stdout
 
 
+# What the Makefile and the make above it hear from the environment, without what says how programs are built on this machine.
+HEARD = {
+    "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEFILES", "MAKEOVERRIDES", "GNUMAKEFLAGS", "CARGO_BUILD_TARGET", "LEAN", "SECONDS", "DESTDIR", "HOST_IMGTASK",
+    "prefix", "exec_prefix", "bindir", "libdir", "includedir", "datarootdir", "datadir", "mandir", "docdir",
+    "PREFIX", "BINDIR", "LIBDIR", "INCLUDEDIR", "DATADIR", "MANDIR", "DOCDIR",
+}
+TOOLCHAIN = {"CARGO", "CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC", "CC", "CXX", "PYTHON", "STRIP", "HOME"}
+
+
 def environment(**changes: object) -> Dict[str, str]:
     """This process's environment, without what a test runner, a make or a user may have set for this very project."""
-    ours = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+
+    def of_this_project(name: str) -> bool:
+        return name in HEARD or name.startswith("IMGTASK_") or name.endswith(("_API_KEY", "_BASE_URL"))
+
+    ours = {name: value for name, value in os.environ.items() if not of_this_project(name)}
+    # Settings of a user's own are in none.
+    ours["XDG_CONFIG_HOME"] = "/nonexistent"
     ours.update({name: str(value) for name, value in changes.items()})
     return ours
 

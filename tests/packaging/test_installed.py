@@ -1,14 +1,17 @@
 """`make install`: what lies in a prefix, and programs that are built and run out of it."""
 
 import os
+import pwd
+import re
 import shlex
 import shutil
 import tempfile
 import unittest
+import unittest.mock
 from pathlib import Path
-from typing import List
+from typing import List, Optional, Set
 
-from place import C_PROGRAM, CONSUMER, CPP_PROGRAM, EXAMPLES, ROOT, VERSION, Case, environment, needs, run
+from place import C_PROGRAM, CONSUMER, CPP_PROGRAM, EXAMPLES, ROOT, TOOLCHAIN, VERSION, Case, environment, needs, run, tool
 
 FILES = {
     "bin/imgtask",
@@ -39,6 +42,16 @@ def make(*words: object, **changes: object) -> str:
 
 def files(folder: Path) -> List[str]:
     return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_symlink() or not file.is_dir())
+
+
+def traces(place: Path, *inside: str, folder: Optional[Path] = None) -> Set[bytes]:
+    """What a file holds that names a folder: its path. One of a single part, such as /src, stands in the paths of others, too: then
+    it is the paths of what lies in it and matches a pattern. `folder` stands for the place in a test."""
+    place = Path(os.path.abspath(place))
+    if len(place.parts) > 2 or place == Path("/root"):
+        return {os.fsencode(place)}
+    found = [file.relative_to(folder or place) for pattern in inside for file in (folder or place).glob(pattern)]
+    return {os.fsencode(place / file) for file in found}
 
 
 class Installed(Case):
@@ -81,11 +94,32 @@ class Installed(Case):
             self.assertEqual(mode, 0o755 if runs else 0o644, name)
 
     def test_nothing_names_the_folders_of_the_build(self) -> None:
-        target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
-        secrets = {str(place).encode() for place in (ROOT, Path.home(), target, self.prefix)}
+        home = Path.home()
+        target = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+        secrets = traces(ROOT, "*.toml", "src/**/*.rs", "include/*") | traces(self.prefix) | traces(target, "*/build", "*/deps")
+        secrets |= traces(home, ".*/*") | traces(Path(os.environ.get("CARGO_HOME") or home / ".cargo"), "registry", "git")
         for name in files(self.prefix):
             content = (self.prefix / name).read_bytes()
             self.assertEqual([secret for secret in secrets if secret in content], [], name)
+
+    def test_the_tests_hear_nothing_that_was_set_for_this_project(self) -> None:
+        heard = re.findall(r"^(\w+) *\?=|\$\((?:or|if) \$\((\w+)\)|\(origin (\w+)\)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        names = {name for found in heard for name in found if name} - TOOLCHAIN
+        self.assertLess({"PREFIX", "DESTDIR", "LEAN", "CARGO_BUILD_TARGET", "mandir"}, names | {"DESTDIR"})
+        names |= {"DESTDIR", "MAKEFLAGS", "IMGTASK_CONFIG", "DIMILINKS_API_KEY", "DIMILINKS_BASE_URL"}
+        with unittest.mock.patch.dict(os.environ, {name: "/wrong" for name in names}):
+            self.assertEqual(names & set(environment()), set())
+            self.assertEqual(environment(PREFIX="/mine")["PREFIX"], "/mine")
+
+    def test_a_name_as_short_as_others_paths_have_is_told_by_what_lies_in_it(self) -> None:
+        for name in ("Cargo.toml", "src/jobs/mod.rs"):
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).touch()
+        inside = ("*.toml", "src/**/*.rs")
+        self.assertEqual(traces(self.folder, *inside), {os.fsencode(self.folder)})
+        self.assertEqual(traces(Path("/src"), *inside, folder=self.folder), {b"/src/Cargo.toml", b"/src/src/jobs/mod.rs"})
+        self.assertEqual(traces(Path("/"), "src/**/*.rs", folder=self.folder), {b"/src/jobs/mod.rs"})
+        self.assertEqual(traces(Path("/root"), ".*/*"), {b"/root"})
 
     def test_a_second_install_builds_nothing_and_changes_nothing(self) -> None:
         def taken() -> dict:
@@ -275,6 +309,32 @@ esac
                    fails=True, env=environment())
         self.assertIn("native-static-libs", said)
 
+    def test_functions_are_folded_where_the_linker_of_the_given_flags_can(self) -> None:
+        # A compiler whose linker can, unless it is told to take another; and a cargo that tells what it is asked.
+        rustc, cargo, built = self.folder / "rustc", self.folder / "cargo", "$CARGO_TARGET_DIR/release"
+        rustc.write_text('''#!/bin/sh
+for word; do [ "$word" = link-arg=-fuse-ld=bfd ] && exit 1; done
+echo "note: native-static-libs: -lm" >&2
+''')
+        cargo.write_text(f'''#!/bin/sh
+case "$*" in *staticlib*) exit 0 ;; esac
+echo "$*" >"$TOLD"
+mkdir -p "{built}" "{built}-static"
+touch "{built}/libimgtask.so" "{built}-static/libimgtask.a"
+''')
+        for program in (rustc, cargo):
+            program.chmod(0o755)
+        both = environment(CARGO_TARGET_DIR=self.folder / "target", TOLD=self.folder / "told", RUSTFLAGS="", CARGO_ENCODED_RUSTFLAGS="")
+        by_make = ["make", "-C", ROOT, f"CARGO={cargo}", f"RUSTC={rustc}", f"BUILD={self.folder}/build", "STRIP=true", "lib-lean"]
+        by_cmake = ["cmake", f"-Dcargo={cargo}", f"-Dfolds={rustc}", f"-Dtarget_dir={self.folder}/target", "-Dbuilt=release/libimgtask.so",
+                    f"-Dout={self.folder}/out", "-Dfile=libimgtask.so", "-P", ROOT / "packaging/cmake/build.cmake"]
+        for command in [by_make] + [by_cmake] * (tool("cmake") is not None):
+            for flags, folded in (({}, True), ({"RUSTFLAGS": "-C opt-level=2 -C link-arg=-fuse-ld=bfd"}, False),
+                                  ({"CARGO_ENCODED_RUSTFLAGS": "-C\x1flink-arg=-fuse-ld=bfd"}, False)):
+                run(command, env={**both, **flags})
+                told = (self.folder / "told").read_text()
+                self.assertEqual("-- -C link-arg=-Wl,--icf=all" in told, folded, (command[0], flags, told))
+
     @needs("cmake")
     def test_cmake_builds_for_the_machine_that_it_was_configured_for(self) -> None:
         cargo = self.folder / "cargo"
@@ -324,7 +384,7 @@ echo "for ${CARGO_BUILD_TARGET:-this machine}" >"$CARGO_TARGET_DIR/$CARGO_BUILD_
         cargo.write_text('#!/bin/sh\nprintf "%s" "$CARGO_ENCODED_RUSTFLAGS" >"$TOLD"\nexit 1\n')
         cargo.chmod(0o755)
         run(["make", "-C", folder, f"CARGO={cargo}", "tool"], fails=True,
-            env=environment(TOLD=self.folder / "told", RUSTFLAGS="-C opt-level=1", CARGO_HOME="/home of/cargo"))
+            env=environment(TOLD=self.folder / "told", RUSTFLAGS="-C opt-level=1", CARGO_ENCODED_RUSTFLAGS="", CARGO_HOME="/home of/cargo"))
         self.assertEqual((self.folder / "told").read_text().split("\x1f"), [
             "-C", "opt-level=1", "--remap-path-prefix=/home of/cargo=cargo", f"--remap-path-prefix={folder.resolve()}=imgtask"])
         # What is given parted counts, as with cargo.
@@ -332,6 +392,17 @@ echo "for ${CARGO_BUILD_TARGET:-this machine}" >"$CARGO_TARGET_DIR/$CARGO_BUILD_
             TOLD=self.folder / "told", RUSTFLAGS="-C opt-level=1", CARGO_HOME="/c", CARGO_ENCODED_RUSTFLAGS="--cfg\x1fa b=$c"))
         self.assertEqual((self.folder / "told").read_text().split("\x1f"), [
             "--cfg", "a b=$c", "--remap-path-prefix=/c=cargo", f"--remap-path-prefix={folder.resolve()}=imgtask"])
+
+    def test_a_user_without_a_home_in_the_environment_has_that_of_the_system(self) -> None:
+        cargo, home = self.folder / "cargo", pwd.getpwuid(os.getuid()).pw_dir
+        cargo.write_text('#!/bin/sh\nprintf "%s" "$CARGO_ENCODED_RUSTFLAGS" >"$TOLD"\nexit 1\n')
+        cargo.chmod(0o755)
+        without = environment(TOLD=self.folder / "told", CARGO_HOME="", RUSTFLAGS="", CARGO_ENCODED_RUSTFLAGS="")
+        without.pop("HOME", None)
+        by_cmake = ["cmake", f"-Dcargo={cargo}", f"-Dout={self.folder}", "-P", ROOT / "packaging/cmake/build.cmake"]
+        for command in [["make", "-C", ROOT, f"CARGO={cargo}", "tool"]] + [by_cmake] * (tool("cmake") is not None):
+            run(command, fails=True, env=without)
+            self.assertEqual((self.folder / "told").read_text().split("\x1f")[0], f"--remap-path-prefix={home}/.cargo=cargo")
 
 
 if __name__ == "__main__":
