@@ -30,6 +30,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Callable, Dict, List, Optional, Tuple
 
 import links
@@ -51,8 +52,17 @@ def all_pages() -> List[str]:
     )
     names = tracked.stdout.split() if tracked.returncode == 0 else []
     # A tarball has no index.
-    names = names or [str(file.relative_to(ROOT)) for file in ROOT.rglob("*.md") if not {"target", "build"} & set(file.parts)]
-    return sorted(name for name in names if not name.startswith(("tests/docs/broken/", "fuzz/corpus/")))
+    names = names or [str(name) for name in in_folder(ROOT)]
+    names = sorted(name for name in names if not name.startswith(("tests/docs/broken/", "fuzz/corpus/")))
+    if "README.md" not in names:
+        sys.exit(f"no pages are found in {ROOT}")
+    return names
+
+
+def in_folder(root: Path) -> List[Path]:
+    """Every page of a folder but those of others, which lie where builds put things."""
+    names = [file.relative_to(root) for file in root.rglob("*.md")]
+    return [name for name in names if not {"target", "build"} & set(name.parts)]
 
 
 # What a machine may lack. Without cargo, cc, make and python3 there is nothing to check.

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 import unittest.mock
 from pathlib import Path
@@ -12,6 +13,7 @@ import statuses
 from console import commands, same
 from pages import Block, anchor, read
 from place import ROOT
+from run import in_folder
 
 HERE = Path(__file__).resolve().parent
 PAGE = "tests/docs/broken/page.md"
@@ -33,6 +35,16 @@ class ABrokenPage(unittest.TestCase):
         self.assertEqual(ran.returncode, 1, ran.stderr)
         self.assertGreater(len(wanted), 15)
         self.assertEqual(told, wanted, ran.stdout)
+
+
+class ATarball(unittest.TestCase):
+    def test_its_pages_are_found_also_below_a_folder_that_is_named_as_one_for_builds(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            root = Path(scratch) / "build" / "target"
+            for name in ("README.md", "docs/cpp.md", "target/page.md", "bindings/python/build/page.md"):
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).touch()
+            self.assertEqual({str(name) for name in in_folder(root)}, {"README.md", "docs/cpp.md"})
 
 
 class ThePageOfErrors(unittest.TestCase):

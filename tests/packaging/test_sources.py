@@ -9,8 +9,24 @@ import subprocess
 import tempfile
 import unittest
 from pathlib import Path
+from typing import List
 
 from place import C_PROGRAM, CONSUMER, EXAMPLES, ROOT, VERSION, Case, environment, needs, run, tool
+
+
+def sources(root: Path) -> List[str]:
+    """Every file of a folder but what builds have put there: a tarball has no index."""
+    names = [file.relative_to(root) for file in root.rglob("*")]
+    return [str(name) for name in names if not {"target", "build"} & set(name.parts)]
+
+
+class Tarball(Case):
+    def test_its_sources_are_found_also_below_a_folder_that_is_named_as_one_for_builds(self) -> None:
+        root = self.folder / "build/target"
+        for name in ("Cargo.toml", "src/lib.rs", "target/debug/made", "build/bin/made"):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).touch()
+        self.assertEqual({name for name in sources(root) if (root / name).is_file()}, {"Cargo.toml", "src/lib.rs"})
 
 
 @needs("cmake", "cc", "c++")
@@ -27,10 +43,10 @@ class Vendored(Case):
         shutil.rmtree(cls.source, ignore_errors=True)
         cls.addClassCleanup(shutil.rmtree, cls.source)
         listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True)
-        if listed.returncode == 0:
-            names = [name for name in listed.stdout.decode().split("\0") if name]
-        else:  # A tarball has no index.
-            names = [str(file.relative_to(ROOT)) for file in ROOT.rglob("*") if not {"target", "build"} & set(file.parts)]
+        names = [name for name in listed.stdout.decode().split("\0") if name] if listed.returncode == 0 else []
+        names = names or sources(ROOT)
+        if "Cargo.toml" not in names:
+            raise AssertionError(f"no sources are found in {ROOT}")
         for name in names:
             if (ROOT / name).is_file():
                 (cls.source / name).parent.mkdir(parents=True, exist_ok=True)
