@@ -46,6 +46,7 @@ static void *open_way(const char *base, uint16_t port) {
     curl_easy_setopt(way->curl, CURLOPT_HTTPHEADER, way->headers);
     curl_easy_setopt(way->curl, CURLOPT_TIMEOUT_MS, (long)DEADLINE_MS);
     curl_easy_setopt(way->curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(way->curl, CURLOPT_PROXY, "");
     curl_easy_setopt(way->curl, CURLOPT_USERAGENT, "bench/1.0");
     curl_easy_setopt(way->curl, CURLOPT_ERRORBUFFER, way->message);
     curl_easy_setopt(way->curl, CURLOPT_WRITEFUNCTION, take);

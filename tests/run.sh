@@ -4,6 +4,12 @@
 set -u
 cd "$(dirname "$0")/.."
 
+# What serves the tests is on this machine: no proxy reaches it.
+no_proxy=${no_proxy:-${NO_PROXY:-}}
+export no_proxy="${no_proxy:+$no_proxy,}127.0.0.1,localhost,::1"
+export NO_PROXY=$no_proxy
+# Who has no home in the environment has that of the system.
+export HOME="${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}"
 log=$(mktemp -d)
 trap 'rm -rf "$log"' EXIT
 passed=0 failed=0 broken=0
@@ -118,7 +124,7 @@ sed -n 's/^\([a-z0-9-]*: [0-9]* frames in .*\)/    \1/p' "$log/hosts"
 
 # The keys that tests and sandbox use, and the queries of signed links: in no output of any test, also of those that pass. Some
 # print for it what errors, events, the log, the command and Python's exceptions say of every download that fails (`secrets`).
-leaks() {
+no_secrets() {
   local secret='sk-[A-Za-z]*-(sandbox|[0-9a-f]{4,})|canary[-_0-9]|canarysig|[?&](sig|exp)=[0-9A-Za-z%]'
   for known in 'Bearer sk-dimilinks-sandbox' 'sk-CANARY-7f3a' '/p/img/a/0?exp=1&sig=0f' '(CANARYSIG)'; do
     grep -qiE "$secret" <<<"$known" || { echo "the search finds nothing"; return 1; }
@@ -127,9 +133,9 @@ leaks() {
   grep -aiEn "$secret" "$@"
   [ $? -eq 1 ]
 }
-export -f leaks
+export -f no_secrets
 rm -f "$log"/*.end
-step secrets 60 bash -c 'leaks "$@"' leaks "$log"/*
+step secrets 60 bash -c 'no_secrets "$@"' no_secrets "$log"/*
 
 # A step that broke without a failed test to show for it counts as one.
 [ "$broken" -gt 0 ] && [ "$failed" -eq 0 ] && failed=$broken

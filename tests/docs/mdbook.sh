@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Says where mdBook is: in the PATH, or in the folder into which `mdbook.sh fetch` unpacks Debian's package (7 MB).
 set -eu
+HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
 folder=${XDG_CACHE_HOME:-$HOME/.cache}/imgtask-mdbook
 
 if [ "${1:-}" = fetch ]; then

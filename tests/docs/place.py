@@ -63,6 +63,10 @@ class Place:
     def _environment(self, tools: Path) -> Dict[str, str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "IMGTASK_"))}
         environment.pop("NO_COLOR", None)
+        # The sandbox is on this machine: curl asks no proxy for it.
+        elsewhere = environment.get("no_proxy") or environment.get("NO_PROXY")
+        direct = ",".join(filter(None, (elsewhere, "127.0.0.1,localhost,::1")))
+        environment.update(no_proxy=direct, NO_PROXY=direct)
         for name, provider in self.serves["providers"].items():
             variable = name.upper().replace("-", "_")
             environment[f"{variable}_BASE_URL"] = provider["base_url"]

