@@ -908,7 +908,8 @@ imgtask_status imgtask_client_start(imgtask_client *client,
 
 /**
  * Ends a job here; its task stays with the service (imgtask_client_cancel_task asks the service). Never blocks. The job still gets
- * its one FINAL event: CANCELLED, or what it came to meanwhile.
+ * its one FINAL event: CANCELLED, or what it came to meanwhile. Of many jobs that submit, stop the one that was started last first:
+ * each that ends lets the next in line begin. imgtask_client_close ends them all at once.
  *
  * @param client  the client.
  * @param op      the job's number.

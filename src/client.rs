@@ -168,6 +168,7 @@ impl Client {
     }
 
     /// Ends a job here; the task goes on at the service. Its final event still comes: `Cancelled`, or what it came to meanwhile.
+    /// Of many jobs that submit, stop the one that was started last first: each that ends lets the next in line begin.
     ///
     /// # Errors
     /// `UnknownOp` for a number that no job has, or whose final event was taken.
