@@ -100,7 +100,7 @@ pub(crate) fn window() -> Option<(usize, usize)> {
 
 /// A terminal that says that it cannot, or, on Unix, does not say what it can.
 pub(crate) fn is_dumb() -> bool {
-    std::env::var_os("TERM").map_or(cfg!(unix), |term| term == "dumb")
+    std::env::var_os("TERM").filter(|term| !term.is_empty()).map_or(cfg!(unix), |term| term == "dumb")
 }
 
 /// How a command speaks.

@@ -113,7 +113,8 @@ impl Fact {
 
 impl Doctor {
     pub(crate) fn run(mut self, context: &Context) -> Outcome {
-        self.json = context.json(self.json)?;
+        // A setting of it that cannot be meant is among the facts.
+        self.json = context.json(self.json).unwrap_or(false);
         let facts = self.facts(context);
         let wrong = facts.iter().filter(|fact| fact.verdict == Verdict::Wrong).count();
         if self.json {
