@@ -22,9 +22,14 @@ fn commands() -> Vec<Vec<String>> {
 }
 
 fn help(words: &[String], flag: &str) -> String {
+    help_in(words, flag, 200)
+}
+
+/// As a window of so many columns has it.
+fn help_in(words: &[String], flag: &str, columns: u16) -> String {
     let words: Vec<&str> = words.iter().map(String::as_str).chain([flag]).collect();
     // Not through `finish`, which searches for keys: help names those of the sandbox.
-    let told = imgtask(&words).output().expect("imgtask runs");
+    let told = imgtask(&words).env("COLUMNS", columns.to_string()).output().expect("imgtask runs");
     assert!(told.status.success() && told.stderr.is_empty(), "{words:?}");
     String::from_utf8(told.stdout).expect("text")
 }
@@ -38,7 +43,7 @@ fn listed(help: &str) -> Vec<String> {
 /// The lines under a heading.
 fn section<'a>(help: &'a str, heading: &str) -> Vec<&'a str> {
     let after = help.split_once(&format!("\n{heading}:\n")).map_or("", |(_, rest)| rest);
-    after.lines().take_while(|line| line.starts_with("  ")).map(|line| &line[2..]).collect()
+    after.lines().take_while(|line| !line.is_empty()).map(|line| line.strip_prefix("  ").unwrap_or(line)).collect()
 }
 
 #[test]
@@ -51,9 +56,14 @@ fn every_command_has_a_short_help_and_a_long_one_with_examples() {
         assert!(!short.contains("Examples:"), "{words:?}: -h is long");
         assert!(!section(&long, "Examples").is_empty(), "{words:?}: no examples");
         assert!(short.contains("Global options:"), "{words:?}");
-        // Nothing is cut or folded that is to be copied.
-        for line in section(&long, "Examples") {
-            assert!(line.len() <= 98, "{words:?}: {line}");
+        // Nothing is cut or folded that is to be copied, nor a table of codes.
+        let narrow = help_in(words, "--help", 80);
+        for heading in ["Examples", "Exit codes", "Environment"] {
+            let lines = section(&long, heading);
+            assert_eq!(section(&narrow, heading), lines, "{words:?} in 80 columns");
+            for line in lines {
+                assert!(line.len() <= 76, "{words:?}: {line}");
+            }
         }
     }
     for name in ["submit", "fetch", "wait", "watch", "download", "cancel", "demo"] {

@@ -16,8 +16,8 @@ Prints a line a task: id and state, with a tab between. What has begun is mostly
 refuses, and the task goes on. `imgtask providers` says who can cancel at all.
 
 Examples:
-  id=$(imgtask submit -p lemondata --prompt 'a clip of the sea' --set model=seedance)
-  imgtask cancel -p lemondata \"$id\" || [ $? -eq 6 ]          # 6: it has begun already
+  id=$(imgtask submit -p lemondata --prompt 'a clip' --set model=seedance)
+  imgtask cancel -p lemondata \"$id\" || [ $? -eq 6 ]  # 6: it has begun already
 
 Exit codes:
     0  all are cancelled

@@ -15,9 +15,12 @@ Subcommands, options, files, and the names of the built-in providers are complet
 the three scripts where the shells look for them; by hand it is one of the examples, in a new shell.
 
 Examples:
-  mkdir -p ~/.local/share/bash-completion/completions ~/.zfunc ~/.config/fish/completions
-  imgtask completions bash > ~/.local/share/bash-completion/completions/imgtask
-  imgtask completions zsh > ~/.zfunc/_imgtask    # with fpath+=~/.zfunc before compinit in ~/.zshrc
+  mkdir -p ~/.local/share/bash-completion/completions
+  imgtask completions bash \\
+    > ~/.local/share/bash-completion/completions/imgtask
+  # with fpath+=~/.zfunc before compinit in ~/.zshrc
+  mkdir -p ~/.zfunc && imgtask completions zsh > ~/.zfunc/_imgtask
+  mkdir -p ~/.config/fish/completions
   imgtask completions fish > ~/.config/fish/completions/imgtask.fish")]
 pub(crate) struct Completions {
     /// The shell: bash, zsh or fish

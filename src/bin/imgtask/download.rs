@@ -24,10 +24,10 @@ Without --force no file is replaced. In a folder, the very same image that is th
 file of that name ends with 8; one named whole, as cat.png, is refused before anything is asked.
 
 Examples:
-  id=$(imgtask submit -p dimilinks --prompt 'a red fox' --wait --quiet | cut -f 1)
+  id=$(imgtask submit -p dimilinks --prompt 'a fox' --wait --quiet | cut -f 1)
   imgtask download -p dimilinks \"$id\" --out fox.png
   imgtask download -p dimilinks \"$id\" --index 0 --out pictures/
-  imgtask download -p dimilinks \"$id\" --out 'pictures/{id}/{index}.{ext}' --force
+  imgtask download -p dimilinks \"$id\" --out 'all/{id}/{index}.{ext}' --force
   imgtask download -p dimilinks \"$id\" --out - > copy.png
 
 Exit codes:

@@ -32,7 +32,7 @@ Exit codes:
     4  not finished yet, or not in the time given: the task goes on
     5  not found: no such task for this key, or its image is gone
     6  refused: key, balance, rate limit, or the request itself
-    7  network: no connection, a service in trouble, or an answer nobody can use
+    7  network: no connection, a service in trouble, an answer nobody can use
     8  a local file could not be read or written
     9  submitted, but the answer was lost: the task may exist and be paid for
   130  interrupted with Ctrl-C: a submitted task goes on

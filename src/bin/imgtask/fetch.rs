@@ -19,7 +19,7 @@ Prints what is known of the task, a line each.
 
 Examples:
   id=$(imgtask submit -p dimilinks --prompt 'a red fox')
-  imgtask fetch -p dimilinks \"$id\" || [ $? -eq 4 ]          # 4: not finished yet
+  imgtask fetch -p dimilinks \"$id\" || [ $? -eq 4 ]  # 4: not finished yet
   imgtask wait -p dimilinks \"$id\"
   imgtask fetch -p dimilinks --json \"$id\" | jq -r '.images[].url'
 

@@ -59,12 +59,13 @@ Settings:
 
 Environment:
   IMGTASK_PROVIDER, IMGTASK_TIMEOUT, IMGTASK_INTERVAL, IMGTASK_PROXY,
-  IMGTASK_CA_FILE, IMGTASK_MAX_REQUESTS_PER_MINUTE, IMGTASK_OUT,
-  IMGTASK_NAME_PATTERN, IMGTASK_JSON, IMGTASK_QUIET, IMGTASK_VERBOSE,
-  IMGTASK_COLOR                            as the options of these names
+  IMGTASK_CA_FILE, IMGTASK_MAX_REQUESTS_PER_MINUTE, IMGTASK_NAME_PATTERN,
+  IMGTASK_JSON, IMGTASK_QUIET, IMGTASK_VERBOSE, IMGTASK_COLOR
+                                           as the options of these names
+  IMGTASK_OUT                              as --out, for `download` alone
   DIMILINKS_API_KEY, LEMONDATA_API_KEY     the keys
   DIMILINKS_BASE_URL, LEMONDATA_BASE_URL   other addresses of the services
-  NO_COLOR, CLICOLOR_FORCE                 no colours; colours without a terminal
+  NO_COLOR, CLICOLOR_FORCE                 no colours; colours everywhere
 
 Files:
   The file of settings is that of --config, of IMGTASK_CONFIG, or
@@ -98,7 +99,7 @@ Output:
 Examples:
   imgtask demo --speed 100
   imgtask submit -p dimilinks --prompt 'a lighthouse in fog' --out fog.png
-  id=$(imgtask submit -p lemondata --prompt 'a red fox' --set model=gpt-image-2)
+  id=$(imgtask submit -p lemondata --prompt 'a fox' --set model=gpt-image-2)
   imgtask wait -p lemondata \"$id\" --timeout 10m --json
   imgtask doctor -p dimilinks
 

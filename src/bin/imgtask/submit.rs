@@ -28,10 +28,12 @@ submits again by itself. What cannot work, such as a name that is taken, is refu
 Examples:
   id=$(imgtask submit -p dimilinks --prompt 'a red fox')
   imgtask wait -p dimilinks \"$id\" --out fox.png
-  imgtask submit -p lemondata --prompt 'a lighthouse in fog' --set model=gpt-image-2 --out fog.png
-  imgtask submit -p dimilinks --prompt 'two foxes' --set n=2 --set resolution=2k \\
+  imgtask submit -p lemondata --prompt 'a lighthouse in fog' \\
+    --set model=gpt-image-2 --out fog.png
+  imgtask submit -p dimilinks --prompt 'two foxes' \\
+    --set n=2 --set resolution=2k \\
     --out foxes/ --name-pattern 'fox-{index}.{ext}'
-  echo '{\"prompt\": \"a hen\"}' | imgtask submit -p dimilinks --request - --wait --timeout 10m
+  echo '{\"prompt\": \"a hen\"}' | imgtask submit -p dimilinks --request - --wait
 
 Exit codes:
     0  done

@@ -34,7 +34,8 @@ Examples:
   one=$(imgtask submit -p dimilinks --prompt 'a fox')
   two=$(imgtask submit -p dimilinks --prompt 'a hen')
   imgtask wait -p dimilinks \"$one\" --timeout 10m --out fox.png
-  imgtask wait -p dimilinks \"$one\" \"$two\" --out pictures/ --name-pattern '{id}.{ext}'
+  imgtask wait -p dimilinks \"$one\" \"$two\" \\
+    --out pictures/ --name-pattern '{id}.{ext}'
   printf '%s\\n' \"$one\" \"$two\" | imgtask wait -p dimilinks --json -
 
 Exit codes:

@@ -30,7 +30,8 @@ Examples:
   imgtask dialect new my-service > my-service.json
   imgtask dialect check my-service.json
   imgtask dialect requests my-service.json
-  echo '{\"id\": \"1\", \"status\": \"queued\"}' | imgtask dialect try my-service.json --body -
+  echo '{\"id\": \"1\", \"status\": \"queued\"}' > answer.json
+  imgtask dialect try my-service.json --body answer.json
   imgtask dialect show dimilinks > mine.json
   imgtask submit --dialect mine.json --prompt 'a red fox' --out fox.png")]
 pub(crate) struct Dialect {

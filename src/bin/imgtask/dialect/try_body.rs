@@ -29,10 +29,11 @@ Members with --json: those of a task, which `imgtask --help` names, and
   notes[]            what a wait would make of it, where that may surprise
 
 Examples:
-  echo '{\"id\": \"img_1\", \"status\": \"failed\", \"error\": {\"message\": \"no\"}}' > failed.json
+  echo '{\"id\": \"img_1\", \"status\": \"failed\"}' > failed.json
   imgtask dialect try dimilinks --body failed.json
   echo '{\"error\": {\"message\": \"too many\"}}' > refused.json
-  imgtask dialect try lemondata --body refused.json --http-status 429 --header 'Retry-After: 8'
+  imgtask dialect try lemondata --body refused.json \\
+    --http-status 429 --header 'Retry-After: 8'
 
 Exit codes:
     0  the answer can be read

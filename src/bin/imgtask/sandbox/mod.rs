@@ -389,9 +389,10 @@ Pictures
   "resolution" 1k, 2k, 4k; at most 4096 a side), drawn from the prompt.
 
 Examples:
-  imgtask sandbox --speed 60 -- imgtask submit -p dimilinks --prompt 'a fox' --out fox.png
+  imgtask sandbox --speed 60 -- \
+    imgtask submit -p dimilinks --prompt 'a fox' --out fox.png
   imgtask sandbox --speed 60 --scenario 'poll.http-503*2' -- \
-    imgtask submit -p lemondata --prompt 'a fox' --set model=gpt-image-2 --out fox-2.png
+    imgtask submit -p dimilinks --prompt 'a fox' --out fox-2.png
 
 End:
   When standard input ends, if that is a pipe or a socket; when the parent
@@ -411,7 +412,7 @@ Control (no key; JSON):
                               "times", "after", "each_task"}, or a list
   DELETE /sandbox/scenario    back to honesty
   POST   /sandbox/reset       forgets scenarios, tasks, counts and limits
-  POST   /sandbox/tasks       {"provider", "count", and the members of a create}:
+  POST   /sandbox/tasks       {"provider", "count", and a create's members}:
                               so many tasks at once, answered {"ids": [..]};
                               an n in braces in the prompt is the task's
                               number, [duration:0] makes tasks that are done

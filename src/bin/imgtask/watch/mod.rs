@@ -61,11 +61,16 @@ Ctrl-C ends politely and leaves open tasks to the next run; a second Ctrl-C ends
 A key that the service refuses ends it, too.
 
 Examples:
-  for n in 1 2 3; do imgtask submit -p dimilinks --prompt \"fox $n\"; done > ids.txt
-  imgtask watch -p dimilinks --from ids.txt --download pictures/ --manifest done.jsonl
-  imgtask watch -p dimilinks --from ids.txt --download named/ --name-pattern '{id}.{ext}'
+  for n in 1 2 3; do
+    imgtask submit -p dimilinks --prompt \"fox $n\"
+  done > ids.txt
+  imgtask watch -p dimilinks --from ids.txt \\
+    --download pictures/ --manifest done.jsonl
+  imgtask watch -p dimilinks --from ids.txt \\
+    --download named/ --name-pattern '{id}.{ext}'
   imgtask watch -p dimilinks --timeout 5m --json $(cat ids.txt)
-  cat ids.txt | imgtask watch -p dimilinks - --download pictures/ --journal open.journal
+  cat ids.txt | imgtask watch -p dimilinks - \\
+    --download pictures/ --journal open.journal
 
 Exit codes:
     0  all are done
