@@ -156,7 +156,10 @@ fn several_images_for_one_name_are_numbered_and_one_can_be_chosen() {
     let run = sandbox.run(&["download", &id, "--index", "1", "--out", &path(&folder, "")]).ends_with(0);
     assert_eq!(names(folder.path()), [format!("{id}-1.png")]);
     assert_image(run.out.trim());
-    sandbox.run(&["download", &id, "--index", "7", "--out", &path(&folder, "x/")]).ends_with(2).says("2");
+    sandbox
+        .run(&["download", &id, "--index", "7", "--out", &path(&folder, "x/")])
+        .ends_with(2)
+        .says(&format!("no image 7: task {id} has 2"));
     // One was asked for: it has the name that was given.
     sandbox.run(&["download", &id, "--index", "0", "--out", &path(&folder, "one.png")]).ends_with(0);
     assert_image(folder.path().join("one.png"));
@@ -221,7 +224,7 @@ fn signals_reach_a_command_in_a_sandbox_from_its_first_moment_and_its_end_is_its
     // The command sends them itself, to imgtask, as the first thing that it does; none takes ten seconds to come back.
     let run = |before: &str, script: &str| {
         let stay = "i=0; while [ $i -lt 200 ]; do sleep 0.05; i=$((i + 1)); done; exit 99";
-        let mut shell = Command::new("sh");
+        let mut shell = alone("sh");
         let program = format!("{before}; exec \"$0\" sandbox -- sh -c \"$1\"");
         shell.args(["-c", &program, BINARY, &script.replace("STAY", stay)]);
         finish(shell)
@@ -475,7 +478,9 @@ fn a_refusal_ends_with_6() {
     let key_file = path(&folder, "key");
     fs::write(&key_file, format!("{CANARY}\nsecond line\n")).expect("written");
     sandbox.run(&["fetch", "img_000000000000000000000000", "--key-file", &key_file]).ends_with(6);
-    for (fault, words) in [("http-402", "top up"), ("http-429:7", "7"), ("http-400", "error:")] {
+    for (fault, words) in
+        [("http-402", "top up"), ("http-429:7", "wait 7 s first"), ("http-400", "refused the request (HTTP 400")]
+    {
         let prompt = format!("[create.{fault}] a fox");
         sandbox.run(&["submit", "--prompt", &prompt]).ends_with(6).says(words);
     }
@@ -743,7 +748,7 @@ fn a_wrong_pointer_of_an_own_dialect_is_suspected_before_anything_is_paid_again(
 
     let file = own_dialect(&folder, |read| read["images"]["items"] = "/pictures".into());
     let run = own(&file, &["wait", &id]).ends_with(3).says("`read.images` of the dialect finds no image");
-    let run = run.says(&format!("imgtask dialect try {file} --body ANSWER"));
+    let run = run.says(&format!("imgtask dialect try {} --body ANSWER", quoted(&file)));
     assert!(!run.err.contains("submit it again"), "{}", run.err);
 
     let file = own_dialect(&folder, |read| read["status"] = "/stand".into());

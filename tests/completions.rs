@@ -42,15 +42,16 @@ fn bash_completes_commands_options_providers_and_files() {
     let ask = |words: &[&str]| {
         let last = words.len() - 1;
         let program = format!(
-            "set -eu; compopt() {{ :; }}; . {script}; COMP_WORDS=({}); COMP_CWORD={last}\n\
+            "set -eu; compopt() {{ :; }}; . {}; COMP_WORDS=({}); COMP_CWORD={last}\n\
              function_of=$(complete -p imgtask | sed 's/.* -F \\([^ ]*\\) .*/\\1/')\n\
              $function_of imgtask '{}' '{}'\n\
              for word in ${{COMPREPLY[@]+\"${{COMPREPLY[@]}}\"}}; do echo \"$word\"; done",
+            quoted(&script),
             words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
             words[last],
             words[last - 1],
         );
-        let mut bash = Command::new("bash");
+        let mut bash = alone("bash");
         bash.args(["--norc", "--noprofile", "-c", &program]).current_dir(&folder);
         finish(bash).ends_with(0).out
     };
@@ -64,10 +65,11 @@ fn bash_completes_commands_options_providers_and_files() {
 
     // As a user does, with the tab key. Ctrl-T shows what the line has become.
     fs::write(folder.path().join("ids.txt"), "").expect("written");
-    let mut bash = Command::new("bash");
+    let mut bash = alone("bash");
     bash.args(["--norc", "--noprofile", "-i"]).current_dir(&folder).env("HOME", folder.path()).env("TERM", "dumb");
     let mut bash = Terminal::start(&bash, 30, 200);
-    bash.press(&format!(". {script}; bind -x '\"\\C-t\": echo \"<$READLINE_LINE>\"; READLINE_LINE='; echo rea''dy\n"));
+    bash.press(&format!(". {}", quoted(&script)));
+    bash.press("; bind -x '\"\\C-t\": echo \"<$READLINE_LINE>\"; READLINE_LINE='; echo rea''dy\n");
     bash.until("ready\r\n");
     for (typed, completed) in [
         ("imgtask fe", "<imgtask fetch >"),
@@ -89,8 +91,8 @@ fn fish_completes_commands_options_and_providers() {
     let folder = tempfile::tempdir().expect("a folder");
     let script = script(&folder, "fish");
     let ask = |words: &str| {
-        let mut fish = Command::new("fish");
-        fish.args(["--no-config", "-c", &format!("source {script}; complete -C '{words}'")]);
+        let mut fish = alone("fish");
+        fish.args(["--no-config", "-c", &format!("source {}; complete -C '{words}'", quoted(&script))]);
         fish.env("HOME", folder.path()).env("XDG_CONFIG_HOME", folder.path()).env("XDG_DATA_HOME", folder.path());
         finish(fish).ends_with(0).out
     };
@@ -113,7 +115,7 @@ fn zsh_completes_on_the_tab_key() {
     let folder = tempfile::tempdir().expect("a folder");
     let script = script(&folder, "zsh");
     fs::rename(&script, folder.path().join("_imgtask")).expect("renamed");
-    let mut zsh = Command::new("zsh");
+    let mut zsh = alone("zsh");
     zsh.args(["-f", "-i"]).current_dir(&folder).env("HOME", folder.path());
     let mut zsh = Terminal::start(&zsh, 30, 200);
     // Found as a function by its name, as an installed one is. Ctrl-T shows what the line has become.

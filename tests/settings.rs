@@ -105,7 +105,8 @@ fn what_a_file_says_is_done() {
     assert_image(elsewhere.path().join("pictures/fox.png"));
     // What is said again in a hint names the file.
     let never = run(&["submit", "--prompt", "[never] a fox"], 0).object()["id"].as_str().expect("an id").to_string();
-    run(&["wait", &never, "-t", "200ms"], 4).says(&format!("imgtask wait --provider mine --config {file} {never}"));
+    run(&["wait", &never, "-t", "200ms"], 4)
+        .says(&format!("imgtask wait --provider mine --config {} {never}", quoted(&file)));
     let mut variable = imgtask(&["fetch", &id, "--config", &file]);
     variable.env("IMGTASK_JSON", "0");
     assert!(finish(variable).ends_with(0).out.starts_with("task "));
@@ -299,6 +300,11 @@ fn the_doctor_names_what_is_wrong_and_its_cure() {
     let told = doctor(&[], &[("IMGTASK_TIMEOUT", "abc"), ("IMGTASK_VERBOSE", "9"), ("IMGTASK_INTERVAL", "2s")], 2);
     assert!(["timeout", "verbose"].iter().all(|name| fact(&told, name)["verdict"] == "wrong"), "{told:#}");
     assert_eq!(told["facts"].as_array().expect("facts").iter().filter(|fact| fact["verdict"] == "wrong").count(), 2);
+    let told = doctor(&[], &[("IMGTASK_JSON", "maybe")], 2);
+    assert_eq!(fact(&told, "json")["verdict"], "wrong", "{told:#}");
+    let mut lines = imgtask(&["doctor"]);
+    lines.env("IMGTASK_JSON", "maybe");
+    assert!(finish(lines).ends_with(2).says("One thing is wrong").out.contains("IMGTASK_JSON"));
     let told = doctor(&["-p", "dimilinks"], &[("IMGTASK_TIMEOUT", "abc")], 2);
     assert_eq!(told["facts"].as_array().expect("facts").iter().filter(|fact| fact["verdict"] == "wrong").count(), 1);
     let told = doctor(&[], &[("IMGTASK_BASE_URL", "a"), ("IMGTASK_INTERVAL", "2s")], 0);

@@ -49,6 +49,7 @@ fn colours_are_left_out_where_they_are_not_wanted() {
         assert!(!shown(arguments, &[("NO_COLOR", "1")]), "{arguments:?}");
         assert!(!shown(&[arguments, &["--color", "never"]].concat(), &[]), "{arguments:?}");
         assert!(!shown(arguments, &[("TERM", "dumb")]), "{arguments:?}");
+        assert!(!shown(arguments, &[("TERM", "")]), "{arguments:?}");
         assert!(!shown(arguments, &[("TERM", "dumb"), ("CI", "true")]), "{arguments:?}");
     }
     assert!(shown(&["providers", "--color", "always"], &[("NO_COLOR", "1")]));

@@ -75,9 +75,7 @@ pub(crate) struct Sandbox {
 
 impl Sandbox {
     pub(crate) fn start(arguments: &[&str]) -> Sandbox {
-        let mut child = Command::new(BINARY)
-            .arg("sandbox")
-            .args(arguments)
+        let mut child = imgtask(&[&["sandbox"], arguments].concat())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -158,21 +156,46 @@ impl Drop for Sandbox {
     }
 }
 
-/// The binary without anything of this machine's environment that it reads.
-pub(crate) fn imgtask(arguments: &[&str]) -> Command {
-    let mut command = Command::new(BINARY);
-    command.args(arguments).stdin(Stdio::null());
+/// What a program of the tests keeps of this machine's environment: where things are, and what a run with instruments says to it.
+const KEPT: [&str; 12] = [
+    "PATH",
+    "PATHEXT",
+    "SystemRoot",
+    "HOME",
+    "TMPDIR",
+    "TMP",
+    "TEMP",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "DYLD_FALLBACK_LIBRARY_PATH",
+    "LLVM_PROFILE_FILE",
+    "RUST_BACKTRACE",
+];
+
+/// A program without the rest of this machine's environment: keys, proxies, settings, colours, the window.
+pub(crate) fn alone(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy().into_owned();
-        let is_read = name.ends_with("_API_KEY") || name.ends_with("_BASE_URL") || name.starts_with("IMGTASK_");
-        let is_shown = ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"].contains(&name.as_str());
-        if is_read || is_shown || name.to_ascii_lowercase().ends_with("_proxy") {
+        // One by one, so that the command still knows of each: a terminal passes them to its driver.
+        if !name.to_str().is_some_and(|name| KEPT.contains(&name) || name.ends_with("SAN_OPTIONS")) {
             command.env_remove(name);
         }
     }
     // Nobody's own file of settings.
     command.env("XDG_CONFIG_HOME", "/nonexistent");
     command
+}
+
+pub(crate) fn imgtask(arguments: &[&str]) -> Command {
+    let mut command = alone(BINARY);
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// A word as a POSIX shell, and fish, want it.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if word.chars().all(plain) { word.to_string() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// Runs a command to its end, or ends it and fails.

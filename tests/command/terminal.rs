@@ -52,15 +52,14 @@ impl Terminal {
         let mut driver = Command::new("python3");
         driver.args(["-c", DRIVER, &rows.to_string(), &columns.to_string()]);
         driver.arg(command.get_program()).args(command.get_args());
-        driver.env("TERM", "xterm-256color");
-        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
-            driver.env_remove(name);
-        }
         for (name, value) in command.get_envs() {
             match value {
                 Some(value) => driver.env(name, value),
                 None => driver.env_remove(name),
             };
+        }
+        if !command.get_envs().any(|(name, value)| name == "TERM" && value.is_some()) {
+            driver.env("TERM", "xterm-256color");
         }
         if let Some(folder) = command.get_current_dir() {
             driver.current_dir(folder);
