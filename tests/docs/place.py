@@ -84,12 +84,18 @@ class Place:
         return environment
 
     def folder(self, page: str) -> Path:
-        """A folder of its own for a page, with all that a clone has in it."""
+        """A folder of its own for a page, with all that a clone has in it. What a page makes stays there, also in build/: it neither
+        finds what a reader, or the run before, has made, nor writes over it."""
         folder = self.scratch / "pages" / page.replace("/", "-")
-        folder.mkdir(parents=True)
-        for entry in ROOT.iterdir():
-            if entry.name not in (".git", "target", "imgtask-demo"):
-                (folder / entry.name).symlink_to(entry)
+        (folder / "build").mkdir(parents=True)
+        tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+        names = {name.split("/")[0] for name in tracked.stdout.split("\0") if name}
+        # A tarball has no index.
+        for name in names or {entry.name for entry in ROOT.iterdir()} - {".git", "build", "target", "imgtask-demo"}:
+            (folder / name).symlink_to(ROOT / name)
+        # That of the examples may be made by a page.
+        for name in {"examples", *(entry.name for entry in ROOT.glob("build/*") if entry.is_dir())}:
+            (folder / "build" / name).symlink_to(ROOT / "build" / name)
         return folder
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from typing import List
 import statuses
 from console import commands, same
 from pages import Block, anchor, read
-from place import ROOT
+from place import ROOT, Place
 from run import in_folder
 
 HERE = Path(__file__).resolve().parent
@@ -35,6 +35,23 @@ class ABrokenPage(unittest.TestCase):
         self.assertEqual(ran.returncode, 1, ran.stderr)
         self.assertGreater(len(wanted), 15)
         self.assertEqual(told, wanted, ran.stdout)
+
+
+class AFolder(unittest.TestCase):
+    def test_of_a_page_keeps_what_the_page_makes_and_has_nothing_that_a_reader_made(self) -> None:
+        place = Place()
+        self.addCleanup(place.close)
+        name = f"made-by-{Path(place.scratch).name}"
+        readers = [ROOT / name, ROOT / "build" / name]
+        for file in readers:
+            file.touch()
+            self.addCleanup(file.unlink)
+        folder = place.folder("docs/page.md")
+        self.assertEqual([file for file in folder.rglob(name)], [])
+        self.assertTrue((folder / "build/bin/imgtask").exists() and (folder / "include/imgtask.h").exists())
+        for file in (folder / name, folder / "build" / name):
+            file.write_text("made by the page")
+        self.assertEqual([file.read_text() for file in readers], ["", ""])
 
 
 class ATarball(unittest.TestCase):
