@@ -261,6 +261,12 @@ impl Client {
         self.api.outage.reason()
     }
 
+    /// Whether requests to the API go through a proxy: not where there is none, and not where the environment's has an exception
+    /// for the API's host. Asks nobody.
+    pub fn uses_proxy(&self) -> bool {
+        self.api.http.is_proxied(self.api.base.url_of_api())
+    }
+
     /// The id that a task reference names, "" for an address that does not show it. Asks nobody.
     ///
     /// # Errors

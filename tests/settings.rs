@@ -327,8 +327,14 @@ fn the_doctor_names_what_is_wrong_and_its_cure() {
     let told = doctor(&["-p", "lemondata", "--proxy", "env"], &keyed, 0);
     assert_eq!(fact(&told, "HTTPS_PROXY")["value"], "http://proxy.example:1, used");
     assert!(!told.to_string().contains("canary"), "{told:#}");
-    let told = doctor(&["-p", "lemondata", "--ca-file", "/nonexistent.pem"], &keyed, 2);
-    assert_eq!(fact(&told, "client")["verdict"], "wrong");
+    let excepted = |name, host, words: &str| {
+        let variables = [&keyed[..], &[(name, host)]].concat();
+        let told = doctor(&["-p", "lemondata", "--base-url", "https://api.b.example", "--proxy", "env"], &variables, 0);
+        assert_eq!(fact(&told, "HTTPS_PROXY")["value"], format!("http://proxy.example:1, {words}"));
+    };
+    excepted("NO_PROXY", "a.example, b.example", "not used: NO_PROXY");
+    excepted("no_proxy", "*.b.example", "not used: no_proxy");
+    excepted("NO_PROXY", "a.example", "used");
     let (_folder, file) = file("[providers.lemondta]\ntimeout = 3\n");
     let told = doctor(&["-p", "lemondata", "--config", &file], &keyed, 0);
     let facts = told["facts"].as_array().expect("facts");
@@ -337,6 +343,33 @@ fn the_doctor_names_what_is_wrong_and_its_cure() {
     finish(imgtask(&["config", "--config", &file]))
         .ends_with(0)
         .says(&format!("{file}:1: [providers.lemondta] is of no"));
+}
+
+#[test]
+fn the_doctor_finds_roots_that_no_command_could_use() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (missing, empty, bad) = (path(&folder, "missing.pem"), path(&folder, "empty.pem"), path(&folder, "bad.pem"));
+    fs::write(&empty, b"no certificate \xff\n").expect("written");
+    fs::write(&bad, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").expect("written");
+    for (file, service, value) in [
+        (&missing, true, format!("cannot read {missing}: ")),
+        (&missing, false, format!("cannot read {missing}: ")),
+        (&empty, true, format!("no certificate in {empty}")),
+        (&empty, false, format!("no certificate in {empty}")),
+        (&bad, true, format!("1 in {bad}: ca_file holds no certificate that can be used as a root")),
+    ] {
+        let mut command = imgtask(&["doctor", "--json", "--ca-file", file]);
+        command.env("DIMILINKS_API_KEY", CANARY);
+        if service {
+            command.args(["-p", "dimilinks"]);
+        }
+        let told = finish(command).ends_with(2).object();
+        let roots = fact(&told, "roots");
+        assert!(roots["value"].as_str().is_some_and(|told| told.starts_with(&value)), "{roots}");
+        assert_eq!((&roots["verdict"], &roots["from"]), (&"wrong".into(), &"--ca-file".into()));
+        let wrong = told["facts"].as_array().expect("facts").iter().filter(|fact| fact["verdict"] == "wrong").count();
+        assert_eq!(wrong, 1, "{told:#}");
+    }
 }
 
 #[cfg(unix)]

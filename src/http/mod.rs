@@ -260,6 +260,11 @@ impl Http {
         found.is_ok_and(|found| !found.is_empty() && !found.iter().any(|ip| address::is_public(*ip)))
     }
 
+    /// Whether requests to an address go through a proxy.
+    pub(crate) fn is_proxied(&self, url: &Url) -> bool {
+        self.any.config().proxy().is_some_and(|proxy| !proxy.is_no_proxy(url.uri()))
+    }
+
     /// Connections opened so far, those to a proxy included.
     pub(crate) fn connections_opened(&self) -> u64 {
         self.shared.opened.load(Ordering::Relaxed)

@@ -101,8 +101,9 @@ pub(super) fn settings(context: &Context) -> Vec<Fact> {
     facts
 }
 
-/// Proxies that the environment names, and whether they are used.
-pub(super) fn proxies(facts: &[Fact]) -> Vec<Fact> {
+/// Proxies that the environment names, and whether they are used. `uses_proxy`: whether requests to the service go through one,
+/// where a service is known.
+pub(super) fn proxies(facts: &[Fact], uses_proxy: Option<bool>) -> Vec<Fact> {
     let setting = facts.iter().find(|fact| fact.name == "proxy").map(|fact| fact.value.clone());
     let mut found: Vec<Fact> = Vec::new();
     let mut first = true;
@@ -110,7 +111,12 @@ pub(super) fn proxies(facts: &[Fact]) -> Vec<Fact> {
         let value = without_secrets(&std::env::var(name).unwrap_or_default());
         let used = setting.as_deref() == Some("env") && first;
         first = false;
-        let value = format!("{value}, {}", if used { "used" } else { "not used" });
+        let words = match uses_proxy {
+            _ if !used => "not used".to_string(),
+            Some(false) => format!("not used: {}", if is_set("NO_PROXY") { "NO_PROXY" } else { "no_proxy" }),
+            _ => "used".to_string(),
+        };
+        let value = format!("{value}, {words}");
         let fact = Fact::new("Environment", name, value);
         found.push(match setting.as_deref() {
             Some("none") => fact.note("give --proxy env to go through it"),

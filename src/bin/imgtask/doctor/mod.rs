@@ -135,10 +135,12 @@ impl Doctor {
         let mut facts = machine::versions();
         facts.extend(machine::settings(context));
         let wants_service = self.connect || self.journal.is_some();
-        if let Some(access) = service::facts(&self.service, context, wants_service, &mut facts) {
+        let known = service::facts(&self.service, context, wants_service, &mut facts);
+        let uses_proxy = known.as_ref().map(|(_, uses_proxy)| *uses_proxy);
+        if let Some((access, _)) = known {
             self.with_service(&access, context, &mut facts);
         }
-        facts.extend(machine::proxies(&facts));
+        facts.extend(machine::proxies(&facts, uses_proxy));
         facts.extend(machine::terminal(context));
         facts
     }

@@ -5,18 +5,24 @@ use std::path::Path;
 
 use imgtask::Options;
 
-use super::Fact;
+use super::{Fact, Verdict};
 use crate::access::{Access, Network, base_url_variable, is_set, shown_key_file, without_secrets};
 use crate::context::Context;
 use crate::duration;
+use crate::exit::{Exit, Problem, reason};
 use crate::service::Service;
 use crate::settings::members::{self, PROVIDER};
 use crate::settings::{Set, Source};
 
 const ABOUT: &str = "Service";
 
-/// Gives what is known of the service, where one is named and its settings can be read.
-pub(super) fn facts(service: &Service, context: &Context, needed: bool, facts: &mut Vec<Fact>) -> Option<Access> {
+/// Gives what is known of the service, where one is named and its settings can be read, and whether a proxy is on the way to it.
+pub(super) fn facts(
+    service: &Service,
+    context: &Context,
+    needed: bool,
+    facts: &mut Vec<Fact>,
+) -> Option<(Access, bool)> {
     let named = context.settings.choose(&PROVIDER, None, service.provider.clone(), members::text);
     if let (Ok(None), None, false) = (&named, &service.dialect, needed) {
         let fact = Fact::new(ABOUT, "provider", "none is set, so that each command needs --provider");
@@ -57,17 +63,31 @@ pub(super) fn facts(service: &Service, context: &Context, needed: bool, facts: &
     facts.extend(access.key_file.as_ref().and_then(|file| readable_by_others(&file.value)));
     network(&access.network, facts);
     // Opens no connection, and finds everything that a command would end with before it asks anybody.
-    if let Err(problem) = access.client(Options::default()) {
-        let told = facts.iter_mut().find(|fact| fact.name == "key" && problem.message == "no API key");
-        match told {
-            Some(key) => {
-                *key = Fact::new(ABOUT, "key", key.value.clone()).wrong(problem.exit, problem.hints.join("; "))
-            }
-            None => facts.push(Fact::problem(ABOUT, "client", &problem)),
+    match access.client(Options::default()) {
+        Ok(client) => Some((access, client.uses_proxy())),
+        Err(problem) => {
+            refused(&problem, facts);
+            None
         }
-        return None;
     }
-    Some(access)
+}
+
+/// Why there can be no client: at the fact that it is about, where there is one.
+fn refused(problem: &Problem, facts: &mut Vec<Fact>) {
+    let about = match problem.message.as_str() {
+        "no API key" => "key",
+        message if message.starts_with("ca_file ") => "roots",
+        _ => "client",
+    };
+    match facts.iter_mut().find(|fact| fact.name == about) {
+        Some(fact) if fact.verdict == Verdict::Wrong => {}
+        Some(fact) => {
+            let value =
+                if about == "key" { fact.value.clone() } else { format!("{}: {}", fact.value, problem.message) };
+            *fact = Fact { value, from: fact.from.take(), ..Fact::problem(ABOUT, about, problem) };
+        }
+        None => facts.push(Fact::problem(ABOUT, about, problem)),
+    }
 }
 
 /// What is set for every provider.
@@ -77,11 +97,7 @@ fn network(network: &Network, facts: &mut Vec<Fact>) {
         None => Fact::new(ABOUT, "proxy", "none"),
     });
     facts.push(match &network.ca_file {
-        Some(file) => {
-            let count =
-                fs::read_to_string(&file.value).map_or(0, |text| text.matches("-----BEGIN CERTIFICATE-----").count());
-            Fact::new(ABOUT, "roots", format!("{count} in {}", file.value.display())).from(&file.source)
-        }
+        Some(file) => roots(&file.value).from(&file.source),
         None => Fact::new(ABOUT, "roots", "built in: Mozilla's, as of the build"),
     });
     let mut time = |name, set: &Option<Set<std::time::Duration>>| {
@@ -93,6 +109,20 @@ fn network(network: &Network, facts: &mut Vec<Fact>) {
     time("timeout", &network.timeout);
     if let Some(limit) = &network.max_requests_per_minute {
         facts.push(Fact::new(ABOUT, "limit", format!("{} requests a minute", limit.value)).from(&limit.source));
+    }
+}
+
+/// The roots of a file of the user's.
+fn roots(file: &Path) -> Fact {
+    let (path, fact) = (file.display(), |value: String| Fact::new(ABOUT, "roots", value));
+    // A command ends so, where it makes its client.
+    let wrong = |value| fact(value).wrong(Exit::Usage, "give --ca-file a PEM file of certificates");
+    match fs::read(file) {
+        Err(error) => wrong(format!("cannot read {path}: {}", reason(&error))),
+        Ok(text) => match String::from_utf8_lossy(&text).matches("-----BEGIN CERTIFICATE-----").count() {
+            0 => wrong(format!("no certificate in {path}")),
+            count => fact(format!("{count} in {path}")),
+        },
     }
 }
 
