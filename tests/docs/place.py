@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import select
 import shutil
 import socket
@@ -61,12 +62,13 @@ class Place:
         self.environment = self._environment(tools)
 
     def _environment(self, tools: Path) -> Dict[str, str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "IMGTASK_"))}
-        environment.pop("NO_COLOR", None)
-        # The sandbox is on this machine: curl asks no proxy for it.
-        elsewhere = environment.get("no_proxy") or environment.get("NO_PROXY")
-        direct = ",".join(filter(None, (elsewhere, "127.0.0.1,localhost,::1")))
-        environment.update(no_proxy=direct, NO_PROXY=direct)
+        # What make hears, how wide and in which colours something is shown, and proxies: nothing here is asked through one.
+        heard = runpy.run_path(str(ROOT / "tests" / "packaging" / "place.py"))["HEARD"]
+        heard |= {"NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "COLUMNS", "LINES"}
+        environment = {
+            name: value for name, value in os.environ.items()
+            if name not in heard and not name.startswith(("MAKE", "IMGTASK_")) and not name.lower().endswith("_proxy")
+        }
         for name, provider in self.serves["providers"].items():
             variable = name.upper().replace("-", "_")
             environment[f"{variable}_BASE_URL"] = provider["base_url"]
