@@ -247,15 +247,16 @@ class Inbox:
             self._boxes.add(box)
         return box
 
-    def leave(self, client: ClientHandle, box: Box) -> None:
+    def leave(self, client: ClientHandle, box: Box, tries: int = 20) -> None:
         """Ends the jobs of a box whose reader goes. Nothing of them is acknowledged: the journal keeps what was not read."""
         if os.getpid() != self._process:
             return
         try:
             self._leave(client, box)
         except BaseException:
-            # A second Ctrl-C. Jobs that nobody knows any more must not go on.
-            self._leave(client, box)
+            # A second Ctrl-C, or one of many. Jobs that nobody knows any more must not go on.
+            if tries > 1:
+                self.leave(client, box, tries - 1)
             raise
 
     def _leave(self, client: ClientHandle, box: Box) -> None:
