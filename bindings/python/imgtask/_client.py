@@ -66,11 +66,13 @@ class Client(Jobs):
     - `max_requests_per_minute`: the service's limit, of which 90 % is used (the dialect's, or found out). All calls and
       jobs of a client share it.
     - Jobs: `max_workers` threads at most (7), the first one started by the first job; `max_pending` jobs (100,000), after
-      which `start` is `Busy`. `journal_path`: a file that keeps jobs over a crash, see `resume`; one process at a time.
+      which `start` is `Busy`. `journal_path`: a file that keeps jobs over a crash, see `resume`; one process at a time. A
+      `submit` that blocks is not in it.
     - `max_image_pixels`: the largest image that is decoded (67,108,864, which is 8192 x 8192 and 256 MiB of pixels); one
       that is larger is `TooLarge` before memory is taken for it.
     - `log`, a function of a level and a line, gets lines up to `log_level` (1 error to 4 debug; 3 if not given), on the
-      thread of the call they tell of; those of jobs on the thread that asks for events. It must not call this package.
+      thread that makes the call they tell of, which for one of the main thread that blocks is another thread; those of jobs
+      on the thread that asks for events. It must not call this package.
 
     On the main thread Ctrl-C ends every call (`fetch` tells its exception); it does so through `interrupt`, which ends
     the calls that other threads have in flight on the same client too. The `KeyboardInterrupt` then has the ended
@@ -161,7 +163,8 @@ class Client(Jobs):
 
         The request is a dict or JSON text, with `members` added: `client.submit(prompt="a cat", size="1024x1024")`.
 
-        Never sent twice by itself: when the answer is lost, `SubmitUnknown` is raised, with what is known.
+        Never sent twice by itself: when the answer is lost, `SubmitUnknown` is raised, with what is known. No journal has it:
+        for a request that must survive a crash there is `start`.
 
         >>> task = client.submit(prompt="a lighthouse at dusk", size="1024x1024")
         >>> task.id, task.is_final
@@ -362,7 +365,8 @@ class Client(Jobs):
 
     def interrupt(self) -> None:
         """Ends every call in flight, on whatever thread, with `Cancelled`, and the loops that wait for events; the client
-        stays usable, and jobs go on (but those of a `watch` whose loop ended so).
+        stays usable, and jobs go on (but those of a `watch` whose loop ended so). A submit that was sent already ends in
+        `SubmitUnknown`: a task may have been made.
 
         >>> import threading
         >>> timer = threading.Timer(0.2, client.interrupt)

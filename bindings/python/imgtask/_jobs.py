@@ -50,9 +50,9 @@ class Jobs(Calls):
         like an argument here), or with a task that exists: a `Task`, its id, its poll address. A text never is a request.
 
         It goes as far as `goal`, a `Goal` or its word: "submitted", "looked", "finished" (if not given), "bytes", "pixels"
-        or "file" (if `path` is given). `path` may hold `{id}`, `{index}` and `{ext}`; with `replace` false an existing file
-        stays, and is a `FileError` unless it is the very image. `index` is the image's place in `task.images`, or "all":
-        then each has an event of its own.
+        or "file" (if `path` is given). `path` may hold `{id}`, `{index}` and `{ext}`, and no other brace; with `replace` false
+        an existing file stays, and is a `FileError` unless it is the very image. `index` is the image's place in
+        `task.images`, or "all": then each has an event of its own.
 
         With "pixels" the image is decoded on a thread of the library, as `Picture.rgba` does it: `max_side`, `flip_y`,
         `bgra` and `premultiply` are told there.
@@ -199,12 +199,13 @@ class Jobs(Calls):
 
         What goes wrong with a task is its outcome's `error`, and the loop goes on. `goal` is "finished", "bytes", "pixels"
         (with `max_side` and the others of `Picture.rgba`), or "file", which `download_to` means: a folder, made if need be,
-        for `{id}.{ext}`, or a path with `{id}`, `{index}` and `{ext}` in it. `index` is
+        for `{id}.{ext}`, or a path with `{id}`, `{index}` and `{ext}` in it (and no other brace: a folder whose name has one
+        cannot be used). `index` is
         the image's place in `task.images`, or "all". `on_progress` is called on the way with the `Task` and its ref.
         `timeout` is in seconds, for each task.
 
         Leaving the loop, by `break` too, stops the jobs that are left; the tasks stay with the service. With a journal
-        those come back by `resume`, as does a task whose loop body raised.
+        those come back by the `resume` of the next client, as does a task whose loop body raised.
 
         >>> for done in client.watch(ids, download_to="images"):
         ...     print(done.ref, done.error or done.path)
