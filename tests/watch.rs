@@ -462,16 +462,17 @@ fn a_journal_keeps_what_a_wrong_key_has_ended() {
     let sandbox = Sandbox::start(&[]);
     let folder = tempfile::tempdir().expect("a folder");
     let (journal, pictures) = (path(&folder, "open.journal"), path(&folder, "pictures"));
-    let ids = sandbox.tasks(5, "fox {n} [duration:0]");
+    let ids = sandbox.tasks(3, "fox {n} [duration:0]");
     let arguments = ["--journal", &journal, "--download", &pictures];
-    let mut command = piped(&sandbox, &ids, &arguments);
+    // One task: of several some might be refused before the others are read.
+    let mut command = piped(&sandbox, &ids[..1], &arguments);
     command.env("DIMILINKS_API_KEY", CANARY);
     finish(command).ends_with(6).says("the same command goes on");
-    // The list is gone; a task that is named again is no second one.
-    let run = finish(piped(&sandbox, &ids[..2], &arguments)).ends_with(0);
-    let run = run.says("5 succeeded, 2 given twice, 5 taken up from the journal; 5 images");
+    // A task that is named again is no second one.
+    let run = finish(piped(&sandbox, &ids, &arguments)).ends_with(0);
+    let run = run.says("3 succeeded, 1 given twice, 1 taken up from the journal; 3 images");
     let told: BTreeSet<&str> = run.lines().iter().filter_map(|line| line.split('\t').next()).collect();
-    assert_eq!((run.lines().len(), told), (5, ids.iter().map(String::as_str).collect()));
+    assert_eq!((run.lines().len(), told), (3, ids.iter().map(String::as_str).collect()));
     finish(piped(&sandbox, &[], &arguments)).ends_with(0).says("0 tasks").says("nothing to do");
 }
 
