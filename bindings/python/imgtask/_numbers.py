@@ -1,6 +1,7 @@
 """Numbers of the library that have words."""
 
 from enum import IntEnum
+from typing import Any
 
 
 class Number(IntEnum):
@@ -14,6 +15,10 @@ class Number(IntEnum):
 
     def __format__(self, form: str) -> str:
         return format(str(self), form)
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        # By its number: some Pythons pickle the name, which one of a newer library does not have.
+        return type(self), (int(self),)
 
     @classmethod
     def _missing_(cls, value: object) -> "Number":

@@ -139,6 +139,12 @@ class Kept(WithSandbox):
                 self.assertEqual(vars(again), vars(error))
                 self.assertTrue(again.retryable)
 
+    def test_a_number_of_a_newer_library_stays_what_it_is(self) -> None:
+        for number in (imgtask.Status(59), imgtask.Status.NOT_FOUND):
+            copies = [pickle.loads(pickle.dumps(number, protocol)) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
+            for again in (*copies, copy.copy(number), copy.deepcopy(number)):
+                self.assertEqual((type(again), again, str(again)), (imgtask.Status, number, str(number)))
+
     def test_a_client_says_why_it_cannot(self) -> None:
         client = self.client()
         for thing in (client, client.aio):
