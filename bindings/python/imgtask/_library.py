@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Tuple, Union
 
 from . import _abi
 
@@ -111,6 +111,15 @@ def file_names(platform: str = sys.platform) -> Tuple[str, ...]:
     return ("libimgtask.so", f"libimgtask.so.{_abi.ABI_VERSION}")
 
 
+def system_names() -> Iterator[str]:
+    """What the system's loader may know the library by."""
+    # The versioned name needs no other program's help; find_library starts a compiler, ldconfig and more.
+    yield from reversed(file_names())
+    found = ctypes.util.find_library("imgtask")
+    if found and found not in file_names():
+        yield found
+
+
 def open_library(place: str) -> Library:
     """Loads one file, or says why not."""
     try:
@@ -187,10 +196,7 @@ def find(path: Optional[PathLike] = None, *, package: Optional[Path] = None) -> 
                 tried.append(f"{file}: there is no such file")
             except Unfit as why:
                 tried.append(f"{file}: {why}")
-    # The loader knows the versioned name without a compiler's or ldconfig's help; find_library needs one of these.
-    found = ctypes.util.find_library("imgtask")
-    names = [*reversed(file_names()), *([found] if found else [])]
-    for name in dict.fromkeys(names):
+    for name in system_names():
         try:
             return open_library(name)
         except Unfit as why:

@@ -127,6 +127,10 @@ class Finding(Folder):
         shutil.copy(library_file(), system / name)
         done = self.run_python(SHOW, LD_LIBRARY_PATH=str(system))
         self.assertEqual(done.stdout.strip(), name, done.stderr)
+        # No other program is asked where it is.
+        unasked = "import ctypes.util; ctypes.util.find_library = None; "
+        done = self.run_python(unasked + SHOW, LD_LIBRARY_PATH=str(system))
+        self.assertEqual(done.stdout.strip(), name, done.stderr)
 
     def test_a_missing_library_names_every_place(self) -> None:
         package = self.copy_of_the_package()
