@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Optional, Type, Union
 
@@ -10,7 +11,7 @@ from ._abi import Status
 from ._aio_watch import each, watch
 from ._arguments import TaskRef, image_of, ref_text, request_text, wait_milliseconds
 from ._calls import ended_before
-from ._errors import Cancelled, Error, Starved, TaskFailed, not_finished, task_failed, without_image
+from ._errors import Cancelled, Error, FileError, Starved, TaskFailed, not_finished, task_failed, without_image
 from ._event import Event, Goal
 from ._inbox import GLANCE
 from ._job import Index, Source, job
@@ -124,7 +125,12 @@ class Aio:
     ) -> SavedPicture:
         """As `Client.download_file`, except that `{id}`, `{index}` and `{ext}` in `path` are filled in, as `start` does
         it, and that it may hold no other brace."""
-        event = await self._download(job(Goal.FILE, path=path, replace=replace), task, index)
+        try:
+            event = await self._download(job(Goal.FILE, path=path, replace=replace), task, index)
+        except FileError as error:
+            if "{" not in os.fsdecode(path):
+                error.filename = os.fsdecode(path)
+            raise
         assert event.saved is not None
         return event.saved
 

@@ -10,9 +10,9 @@ from ._errors import Busy, InvalidArgument
 from ._event import EventKind
 from ._handles import ClientHandle
 from ._inbox import interrupted
-from ._job import Source, begin
+from ._job import Source
 from ._loop import LoopBox, reader_of
-from ._watch import OnWatchProgress, Outcome, Under, outcome
+from ._watch import OnWatchProgress, Outcome, Under, begin_ref, outcome, refused
 
 if TYPE_CHECKING:
     from ._jobs import Jobs
@@ -64,11 +64,10 @@ class Feeder:
     def _begins(self, ref: Source) -> bool:
         """Starts the job of a ref, if the client has room for it."""
         try:
-            begin(self._wanted, ref, {})
+            begin_ref(self._wanted, ref)
             op = self._jobs._start(self._wanted, self._box)
         except InvalidArgument as error:
-            # Its traceback holds this frame.
-            self.refused.append(Outcome(ref, None, error.with_traceback(None)))
+            self.refused.append(refused(ref, error))
             self._box.wake()
         except Busy:
             if not self.under_way:

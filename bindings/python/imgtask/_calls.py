@@ -4,6 +4,7 @@ from typing import Callable, Optional, TypeVar, Union
 
 from ._abi import Status
 from ._errors import Cancelled, Closed, Error, read_error
+from ._exit import leave_if_over
 from ._handles import BytesHandle, ClientHandle, ErrorHandle, TaskHandle
 from ._library import Library
 from ._patience import patiently
@@ -22,6 +23,7 @@ class Calls:
     def _client(self) -> ClientHandle:
         handle = self._handle
         if handle is None:
+            leave_if_over()
             raise closed()
         return handle
 
@@ -51,6 +53,7 @@ class Calls:
                 stop.__cause__ = stopped(library, error, known(library, out))
             raise
         if status:
+            leave_if_over()
             raise read_error(library, status, error, known(library, out))
         return out
 

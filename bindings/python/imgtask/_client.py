@@ -1,6 +1,7 @@
 """The client: what a user can ask for."""
 
 import ctypes
+import os
 from ctypes import byref
 from dataclasses import fields
 from pathlib import Path
@@ -24,7 +25,8 @@ from ._arguments import (
     wait_milliseconds,
 )
 from ._calls import closed, known
-from ._errors import read_error, task_failed
+from ._errors import FileError, read_error, task_failed
+from ._exit import clients, leave_if_over
 from ._handles import ClientHandle, ErrorHandle, TaskHandle
 from ._inbox import Inbox
 from ._jobs import Jobs
@@ -74,6 +76,9 @@ class Client(Jobs):
       thread that makes the call they tell of, which for one of the main thread that blocks is another thread; those of jobs
       on the thread that asks for events. It must not call this package.
 
+    When the program ends, calls that daemon threads are in are ended first, and those threads with them (by `SystemExit`).
+    It waits 2 seconds for that at most.
+
     On the main thread Ctrl-C ends every call (`fetch` tells its exception); it does so through `interrupt`, which ends
     the calls that other threads have in flight on the same client too. The `KeyboardInterrupt` then has the ended
     call's error as its `__cause__`, with its `task`: a submit may have made one by then.
@@ -113,13 +118,14 @@ class Client(Jobs):
         log_level: Optional[int] = None,
     ) -> None:
         self._handle: Optional[ClientHandle] = None
+        self._abandoned: Optional[ClientHandle] = None
         self._near = False
         self._spare_errors: List[ErrorHandle] = []
         self._provider = provider or "a dialect of its own"
         self._library = library = load()
         level = number("log_level", 3 if log is not None and log_level is None else log_level, 3)
         self._lines = Lines(log, level if level <= _abi.LogLevel.DEBUG else 0)
-        self._inbox = Inbox(library, has_journal=journal_path is not None)
+        self._inbox = Inbox(library, self._lines, has_journal=journal_path is not None)
         options = _abi.imgtask_client_options(
             struct_size=ctypes.sizeof(_abi.imgtask_client_options),
             provider=text("provider", provider),
@@ -154,6 +160,7 @@ class Client(Jobs):
         if status:
             raise read_error(library, status, error)
         self._handle = handle
+        clients.add(self)
 
     # --- one task ---
 
@@ -196,6 +203,7 @@ class Client(Jobs):
             return task
         client = self._handle
         if client is None:
+            leave_if_over()
             raise closed()
         library = self._library
         handle = TaskHandle()
@@ -207,7 +215,10 @@ class Client(Jobs):
         started = monotonic()
         status = library.quick_client_fetch(client, encoded, byref(handle), byref(error))
         self._near = monotonic() - started < NEAR
+        if self._lines.struck:
+            self._lines.let_through()
         if status:
+            leave_if_over()
             raise read_error(library, status, error, known(library, handle))
         spare.append(error)
         return read_task(library, handle)
@@ -313,15 +324,16 @@ class Client(Jobs):
         source, place = image_of(task, index)
         name = path_text("path", path)
         flags = 0 if replace else int(_abi.Flag.NO_REPLACE)
-        return read_saved_picture(
-            self._library,
-            self._bytes(
+        try:
+            saved = self._bytes(
                 lambda library, client, out, error: library.imgtask_client_download_file(
                     client, source, place, name, flags, out, error
                 )
-            ),
-            Path(path),
-        )
+            )
+        except FileError as error:
+            error.filename = os.fsdecode(path)
+            raise
+        return read_saved_picture(self._library, saved, Path(path))
 
     # --- for asyncio ---
 
@@ -415,6 +427,15 @@ class Client(Jobs):
         if client is not None:
             self._inbox.close()
         return client
+
+    def _abandon(self) -> None:
+        """Ends the calls that other threads have in flight, and refuses new ones, as the program ends. Waits for nothing."""
+        if self._handle is not None:
+            self._abandoned, self._handle = self._handle, None
+            self._inbox.is_over = True
+        if self._abandoned is not None:
+            # In the child of a fork it is refused.
+            self._library.imgtask_client_interrupt(self._abandoned)
 
     def _end_status(self, client: ClientHandle, milliseconds: int) -> int:
         """Ends everything in flight; waits so long for the ends, and gives OK when all had ended, TIMEOUT when not."""

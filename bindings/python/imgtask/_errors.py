@@ -206,7 +206,17 @@ class LocalError(Error):
 
 
 class FileError(LocalError, OSError):
-    """A file could not be written."""
+    """A file could not be written. `filename` is its name as the caller gave it, `None` where the library made it up.
+
+    >>> try:
+    ...     client.download_file(client.wait(client.submit(prompt="a lighthouse")), "/nowhere/lighthouse.png")
+    ... except FileError as error:
+    ...     print(error.filename)
+    /nowhere/lighthouse.png
+    """
+
+    # Beside what else it tells, so that it is pickled, too.
+    filename: Optional[str] = None
 
 
 class TooLarge(LocalError):

@@ -25,8 +25,10 @@ from ._bell import Bell
 from ._calls import closed
 from ._errors import Cancelled, WrongProcess, read_error
 from ._event import FINAL, PROGRESS, Event, read_event
+from ._exit import leave_if_over
 from ._handles import ClientHandle, ErrorHandle, EventHandle
 from ._library import Library
+from ._lines import Lines
 from ._readable import Readable
 
 #: So long an interrupt and the log's lines may wait for somebody who waits, seconds.
@@ -125,8 +127,9 @@ class Arriving:
 class Inbox:
     """The events of one client, sorted by who reads them."""
 
-    def __init__(self, library: Library, has_journal: bool) -> None:
+    def __init__(self, library: Library, lines: Lines, has_journal: bool) -> None:
         self._library = library
+        self._lines = lines
         self._has_journal = has_journal
         self._process = os.getpid()
         #: Events of jobs that nobody has claimed: for `next_event`.
@@ -145,6 +148,8 @@ class Inbox:
         self._changed = threading.Condition(threading.RLock())
         # The thread that waits for the queue. One that finds itself here was cut short.
         self._leader = NOBODY
+        #: Whether the program ends: no event is taken out of the library any more.
+        self.is_over = False
         #: How often waiting was interrupted.
         self.interrupts = 0
         self._fd: Optional[int] = None
@@ -167,6 +172,7 @@ class Inbox:
                     status = self._library.imgtask_client_start(client, job, op)
                 finally:
                     self._claim(box)
+        self._lines.let_through()
         return status, op.value
 
     def take(
@@ -277,11 +283,12 @@ class Inbox:
         with self._changed:
             self._readers = [*map(weakref.ref, self.readers()), weakref.ref(reader)]
 
-    def stop(self, client: ClientHandle, box: Box) -> None:
-        """Ends the jobs of a box."""
+    def stop(self, client: ClientHandle, *boxes: Box) -> None:
+        """Ends the jobs of these boxes."""
         with self._changed:
-            ops = list(box.ops)
-        for op in ops:
+            ops = [op for box in boxes for op in box.ops]
+        # The newest first: one that ends makes room for those behind it, whose requests would be sent before their turn.
+        for op in sorted(ops, reverse=True):
             self._library.imgtask_client_stop(client, op)
 
     def holds_final(self, op: int) -> bool:
@@ -356,8 +363,13 @@ class Inbox:
                 most -= 1
             elif most <= 0 or (box is not None and box.holds_events()):
                 return
+            elif self.is_over:
+                leave_if_over()
+                raise closed()
             else:
                 status = self._library.quick_client_next_event(client, AT_ONCE, byref(handle))
+                if self._lines.struck:
+                    self._lines.let_through()
                 if status == Status.NO_EVENT:
                     return
                 if status:

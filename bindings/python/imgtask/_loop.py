@@ -57,6 +57,8 @@ class LoopReader:
         self._sleeping: "Dict[LoopBox, asyncio.Future[None]]" = {}
         # Whose reader is gone and whose jobs have not ended yet.
         self._ending: Set[LoopBox] = set()
+        # Whose jobs are to end at the loop's next turn.
+        self._stopping: List[LoopBox] = []
         # A descriptor of its own, as a loop takes each number only once: -1 without.
         self._fd = -1
         self._is_watching = False
@@ -87,6 +89,16 @@ class LoopReader:
         future = self._sleeping.get(box)
         if future is not None and not future.done():
             future.set_result(None)
+
+    def stop(self, client: ClientHandle, box: LoopBox) -> None:
+        """Ends a box's jobs, together with those of all others that are to end in this turn of the loop."""
+        if not self._stopping:
+            self.loop.call_soon(self._stop, client)
+        self._stopping.append(box)
+
+    def _stop(self, client: ClientHandle) -> None:
+        stopping, self._stopping = self._stopping, []
+        self._inbox.stop(client, *stopping)
 
     def left(self, box: LoopBox) -> None:
         """The one who had this box is gone. Told on any thread."""
@@ -187,8 +199,8 @@ class Waiter:
         await self._reader.changed(self.box)
 
     def stop(self) -> None:
-        """Ends his jobs; he is told how they end."""
-        self._inbox.stop(self._client, self.box)
+        """Ends his jobs soon; he is told how they end."""
+        self._reader.stop(self._client, self.box)
 
     def leave(self) -> None:
         """Ends his jobs; their last events are taken out of the library and forgotten."""

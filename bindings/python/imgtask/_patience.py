@@ -9,6 +9,7 @@ On other threads no handler ever runs, and calls are made plainly.
 import sys
 import threading
 import time
+from _thread import interrupt_main
 from typing import Callable, List
 
 # Windows wakes no lock for Ctrl-C, so the main thread looks up from its wait there.
@@ -21,6 +22,17 @@ _AGAIN = 0.02
 def on_main_thread() -> bool:
     """Whether signals are handled on this thread."""
     return threading.get_ident() == threading.main_thread().ident
+
+
+class StrikeAgain:
+    """Ctrl-C once more, when this is forgotten.
+
+    For functions in which Python would only print what is raised: destructors, and those that the library calls. Kept in
+    a variable of such a function it strikes in its caller; a plain call of `interrupt_main` would strike in itself.
+    """
+
+    # Nothing of Python's own runs for it, in which it might strike.
+    __del__ = staticmethod(interrupt_main)
 
 
 def patiently(call: Callable[[], int], interrupt: Callable[[], object]) -> int:

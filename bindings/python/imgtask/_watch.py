@@ -106,8 +106,8 @@ def watch_job(
     premultiply: bool,
 ) -> _abi.imgtask_job:
     """What a watch does with each ref."""
-    if isinstance(refs, (str, bytes)):
-        raise TypeError("refs must be many refs, not one text: watch([ref])")
+    if isinstance(refs, (str, bytes, Mapping)):
+        raise TypeError(f"refs must be many refs, not one {'request' if isinstance(refs, Mapping) else 'text'}: watch([ref])")
     if not isinstance(in_flight, int) or in_flight < 1:
         raise InvalidArgument(f"in_flight must be 1 or more, not {in_flight!r}")
     job_index(index)
@@ -128,6 +128,14 @@ def watch_job(
         bgra=bgra,
         premultiply=premultiply,
     )
+
+
+def begin_ref(wanted: _abi.imgtask_job, ref: Source) -> None:
+    """Says what the job of a ref begins with. Of a watch's refs each has an outcome, also one that is of no kind of theirs."""
+    try:
+        begin(wanted, ref, {})
+    except TypeError as error:
+        raise InvalidArgument(str(error)) from None
 
 
 class Under:
@@ -167,11 +175,10 @@ def watch(
             if waiting:
                 refusal = None
                 try:
-                    begin(wanted, waiting[0], {})
+                    begin_ref(wanted, waiting[0])
                     op = jobs._start(wanted, box)
                 except InvalidArgument as error:
-                    # Its traceback holds this frame, and nothing would free the two but the collector.
-                    refusal = Outcome(waiting.pop(), None, error.with_traceback(None))
+                    refusal = refused(waiting.pop(), error)
                 except Busy:
                     if not under_way:
                         raise
@@ -196,6 +203,13 @@ def watch(
                 on_progress(event.task, under_way[event.op].ref)
     finally:
         inbox.leave(client, box)
+
+
+def refused(ref: Any, error: Error) -> Outcome:
+    """What became of a ref that could not begin."""
+    # Their tracebacks hold the frame that holds the outcome, and nothing would free the two but the collector.
+    error.__context__ = None
+    return Outcome(ref, None, error.with_traceback(None))
 
 
 def outcome(under: Under, event: Event) -> Outcome:

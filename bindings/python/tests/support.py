@@ -123,6 +123,10 @@ class Sandbox:
         request = {"provider": provider, "count": count, "prompt": prompt, "size": "8x8"}
         return list(self.control("tasks", request)["ids"])
 
+    def submits(self) -> int:
+        """Submits that have arrived."""
+        return int(self.control("stats")["submits"])
+
     def stop(self) -> None:
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:

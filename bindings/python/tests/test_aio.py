@@ -72,6 +72,12 @@ class Calls(Looped):
         for call, kind in both:
             told, blocking = await self.told(lambda: call(client.aio)), self.told_blocking(lambda: call(client))
             self.assertEqual((told[0], told[:-1]), (kind, blocking[:-1]))
+            if kind is imgtask.FileError:
+                for calls in (client, client.aio):
+                    with self.assertRaises(imgtask.FileError) as caught:
+                        saved: Any = calls.download_file(spoilt, path)
+                        await saved
+                    self.assertEqual(caught.exception.filename, str(path))
             # A download that failed knows its task here.
             self.assertIn(blocking[-1], (told[-1], None))
         for wrong in (7, None, b"img_0"):
@@ -375,3 +381,4 @@ class Kept(Looped):
         self.assertEqual({thread for thread, _ in said}, {threading.get_ident()})
         never.cancel()
         await asyncio.wait([never])
+        await self.until(lambda: not client._inbox._claims)

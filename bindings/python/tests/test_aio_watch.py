@@ -51,17 +51,20 @@ class Watching(Looped):
             seen.append(done.ref)
         self.assertEqual((seen, closed), (ids, ["closed"]))
 
-    async def test_what_goes_wrong_is_an_outcome_and_mistakes_end_the_loop(self) -> None:
+    async def test_what_goes_wrong_is_an_outcome_and_a_watch_that_cannot_be_is_refused(self) -> None:
         client = self.client()
         refs: List[Any] = [UNKNOWN, "a/b", *self.sandbox.make(1, "a cat [fail]"), *self.sandbox.make(1)]
         outcomes = {done.ref: type(done.error) async for done in client.aio.watch(refs)}
         kinds = [imgtask.NotFound, imgtask.InvalidArgument, imgtask.TaskFailed, type(None)]
         self.assertEqual([outcomes[ref] for ref in refs], kinds)
-        with self.assertRaisesRegex(TypeError, "int"):
-            async for _ in client.aio.watch([7]):  # type: ignore[list-item]
-                pass
+        wrong: List[Any] = [7, None, float("nan"), object()]
+        errors = [done.error async for done in client.aio.watch([*wrong, *self.sandbox.make(1)])]
+        self.assertEqual([type(error) for error in errors].count(imgtask.InvalidArgument), len(wrong))
+        self.assertEqual((len(errors), errors.count(None)), (len(wrong) + 1, 1))
         with self.assertRaisesRegex(TypeError, "one text"):
             client.aio.watch("img_0")
+        with self.assertRaisesRegex(TypeError, "one request"):
+            client.aio.watch({"prompt": "a cat"})
         with self.assertRaises(imgtask.InvalidArgument):
             client.aio.watch([], in_flight=0)
         self.assertEqual(client.pending, 0)
@@ -144,6 +147,29 @@ class Watching(Looped):
             await asyncio.wait_for(watched(), 0.1)
         await self.until(lambda: not client._inbox._claims)
         self.assertEqual(client.pending, 0)
+
+    async def test_requests_that_still_wait_are_not_sent_when_all_are_cancelled(self) -> None:
+        client = self.client(max_workers=5)
+
+        async def watched() -> None:
+            async for _ in client.aio.watch([{"prompt": "a cat [create.delay:20000]"}] * 200):
+                pass
+
+        async def submitted() -> None:
+            await asyncio.gather(*(client.aio.submit(prompt="a cat [create.delay:20000]") for _ in range(200)))
+
+        for call in (watched, submitted):
+            before = self.sandbox.submits()
+            task = asyncio.ensure_future(call())
+            await self.until(lambda: self.sandbox.submits() - before >= 3)
+            sent = self.sandbox.submits()
+            task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+            await self.until(lambda: not client.stats().in_flight and not client._inbox._claims)
+            self.assertLess(sent - before, 10)
+            # Those that were on their way.
+            self.assertLessEqual(self.sandbox.submits() - sent, 2, call.__name__)
 
     async def test_progress_is_told_with_the_ref(self) -> None:
         client = self.client()

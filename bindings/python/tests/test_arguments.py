@@ -114,6 +114,10 @@ class Arguments(WithSandbox):
         self.assertEqual(len(seen), len(refused))
         client.close()
 
+    def test_what_is_no_log_function_is_refused(self) -> None:
+        with self.assertRaisesRegex(TypeError, "log must be a function .*, not str"):
+            self.client(log="logging")
+
     def test_the_log_function_gets_lines_without_secrets(self) -> None:
         lines: List[Tuple[int, str]] = []
         client = self.client(log=lambda level, line: lines.append((level, line)), log_level=4)

@@ -347,6 +347,8 @@ class GoingWrong(WithSandbox):
         with self.assertRaises(OSError) as caught:
             client.download_file(task, file, replace=False)
         self.assertIsInstance(caught.exception, imgtask.FileError)
+        self.assertEqual(caught.exception.filename, str(file))
+        self.assertEqual(pickle.loads(pickle.dumps(caught.exception)).filename, str(file))
         self.assertEqual(file.read_text(), "mine")
 
     def test_a_service_that_cannot_be_reached_is_a_network_error(self) -> None:

@@ -315,6 +315,72 @@ except Alarm:
         self.assertLess(float(took), 0.5)
         self.assertEqual(child.end(), 0)
 
+    def test_ctrl_c_inside_the_log_function_is_not_lost(self) -> None:
+        child = self.child(
+            """
+struck = False
+def log(level, line):
+    global struck
+    if threading.current_thread() is threading.main_thread() and not struck:
+        struck = True
+        # It strikes here.
+        os.kill(os.getpid(), signal.SIGINT)
+def strike(call):
+    global struck
+    struck = False
+    try:
+        call()
+        say("lost" if struck else "not called")
+    except KeyboardInterrupt:
+        say("interrupted", struck)
+logged = imgtask.Client("dimilinks", poll_interval=0.02, max_requests_per_minute=1_000_000, log=log, log_level=4)
+ref = client.submit(prompt="a cat [never]").id
+def events():
+    logged.start(ref)
+    list(logged.events(10))
+def watch():
+    list(logged.watch([ref]))
+def looks():
+    logged._near = True
+    logged.fetch(ref)
+for call in (events, watch, looks):
+    strike(call)
+"""
+        )
+        for _ in range(3):
+            self.assertEqual(child.hear(), ["interrupted", "True"])
+        self.assertEqual(child.end(), 0)
+
+    def test_ctrl_c_is_not_lost_while_something_is_freed(self) -> None:
+        child = self.child(
+            """
+from imgtask import _handles
+class Library:
+    def free(self, handle):
+        os.kill(os.getpid(), signal.SIGINT)
+    imgtask_client_free = quick_task_free = imgtask_bytes_free = imgtask_error_free = imgtask_event_clear = free
+library, _handles.loaded.library = _handles.loaded.library, Library()
+kinds = [getattr(_handles, name) for name in dir(_handles) if name.endswith("Handle")]
+say(len(kinds))
+for kind in kinds:
+    handle = kind()
+    if kind is _handles.EventHandle:
+        handle.op = 7
+    else:
+        handle.value = 7
+    try:
+        del handle
+        say("lost")
+    except KeyboardInterrupt:
+        say("interrupted")
+_handles.loaded.library = library
+"""
+        )
+        self.assertEqual(child.hear(), ["5"])
+        for _ in range(5):
+            self.assertEqual(child.hear(), ["interrupted"])
+        self.assertEqual(child.end(), 0)
+
     def test_signals_at_any_moment_leave_no_job_and_no_handle(self) -> None:
         child = Child(
             """
@@ -453,6 +519,65 @@ for done in client.watch(refs):
 """,
             3,
         )
+
+    def test_a_program_with_a_log_may_end_while_threads_are_in_calls(self) -> None:
+        # Python ends the threads where they come back to it, in the log function most often.
+        self.assert_ends(
+            """
+class Leaf:
+    def __del__(self): pass
+# Their end takes Python a while.
+leaves = [Leaf() for _ in range(300_000)]
+lines = []
+logged = imgtask.Client(
+    "dimilinks", poll_interval=0.02, max_requests_per_minute=1_000_000, log=lambda *line: lines.append(line), log_level=4
+)
+ref = client.submit(prompt="a cat [never]").id
+def again_and_again():
+    while True:
+        try:
+            logged.wait(ref, timeout=60)
+        except imgtask.Error:
+            pass
+def looks():
+    while True:
+        logged.fetch(ref)
+def follow():
+    logged.start(ref)
+    for event in logged.events(): pass
+    say("its events ended")
+def watch():
+    for done in logged.watch([ref]): pass
+def loop():
+    import asyncio
+    asyncio.run(logged.aio.wait(ref))
+for call in (logged.wait, again_and_again, looks, follow, watch, loop):
+    threading.Thread(target=call, args=(ref,) if call == logged.wait else (), daemon=True).start()
+while len(lines) < 100 or logged.stats().in_flight < 3:
+    time.sleep(0.01)
+"""
+        )
+
+    def test_a_log_function_that_never_ends_does_not_keep_the_program(self) -> None:
+        child = Child(
+            """
+inside = threading.Event()
+def log(level, line):
+    inside.set()
+    while True: time.sleep(60)
+logged = imgtask.Client("dimilinks", log=log, log_level=4)
+ref = client.submit(prompt="a cat [never]").id
+threading.Thread(target=logged.fetch, args=(ref,), daemon=True).start()
+inside.wait(10)
+say("inside")
+""",
+            self.sandbox.environment(),
+        )
+        self.addCleanup(child.close)
+        self.assertEqual(child.hear(), ["inside"])
+        at = time.monotonic()
+        child.process.wait(20)
+        self.assertLess(time.monotonic() - at, 5)
 
     def test_a_program_may_end_while_a_thread_follows_events(self) -> None:
         self.assert_ends(

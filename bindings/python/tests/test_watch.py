@@ -23,6 +23,16 @@ class Outcomes(WithSandbox):
             self.assertEqual((each.pictures, each.files, each.picture, each.path), ((), (), None, None))
         self.assertEqual(client.pending, 0)
 
+    def test_a_ref_of_no_kind_is_an_outcome_and_the_loop_goes_on(self) -> None:
+        client = self.client()
+        (good,) = self.sandbox.make(1)
+        wrong: List[Any] = [7, None, float("nan"), b"img_1", ["prompt"], object(), {"prompt": object()}]
+        outcomes = {id(each.ref): each.error for each in client.watch([*wrong, good])}
+        self.assertIsNone(outcomes.pop(id(good)))
+        self.assertEqual([type(outcomes[id(ref)]) for ref in wrong], [imgtask.InvalidArgument] * len(wrong))
+        self.assertRegex(str(outcomes[id(wrong[2])]), "not float")
+        self.assertEqual(client.pending, 0)
+
     def test_what_is_done_first_comes_first(self) -> None:
         client = self.client()
         slow = client.submit(prompt="a cat [duration:100]")
@@ -90,12 +100,12 @@ class Outcomes(WithSandbox):
         assert task is not None
         self.assertFalse(task.is_final)
 
-    def test_a_mistake_in_the_program_ends_the_loop(self) -> None:
+    def test_a_mistake_in_the_program_is_refused_at_once(self) -> None:
         client = self.client()
-        with self.assertRaisesRegex(TypeError, "int"):
-            list(client.watch([7]))  # type: ignore[list-item]
         with self.assertRaisesRegex(TypeError, "one text"):
             client.watch("img_0")
+        with self.assertRaisesRegex(TypeError, "one request"):
+            client.watch({"prompt": "a cat"})
         with self.assertRaises(TypeError):
             client.watch(None)  # type: ignore[arg-type]
         wrongs: List[Dict[str, Any]] = [
@@ -215,6 +225,21 @@ class Leaving(WithSandbox):
         for done in client.watch(self.refs(client)):
             break
         self.assert_nothing_is_left(client)
+
+    def test_requests_that_still_wait_are_not_sent_by_the_end(self) -> None:
+        client = self.client(max_workers=5)
+        refs: List[Any] = [{"prompt": "a cat [create.delay:20000]"}] * 300 + self.sandbox.make(1)
+        before = self.sandbox.submits()
+        for done in client.watch(refs):
+            deadline = time.monotonic() + 10
+            # Those that keep the workers busy.
+            while self.sandbox.submits() - before < 3 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            sent = self.sandbox.submits()
+            break
+        self.assert_nothing_is_left(client)
+        self.assertLess(sent - before, 10)
+        self.assertLessEqual(self.sandbox.submits() - sent, 2)
 
     def test_an_error_in_the_loop_body_stops_what_is_left(self) -> None:
         client = self.client()
