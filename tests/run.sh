@@ -108,6 +108,7 @@ if [ -n "$interop${IMGTASK_ALL_TOOLS:-}" ]; then
   step interop 120 env PYTHONPATH=bindings/python "${interop:-python3}" -m unittest discover -s bindings/python/tests -t bindings/python -p interop.py
 fi
 gather
+sed -n 's/^the tests ran on /    &/p' "$log/pythons"
 # The wheel, built and installed; what type checkers and pytest say of the package.
 : >"$log/wheel" >"$log/checks"
 if [ -e build/venv/ready ] || [ -n "${IMGTASK_ALL_TOOLS:-}" ]; then

@@ -5,12 +5,15 @@ Run as `python3 -m unittest tests.checks`; it wants build/venv (`make venv`) and
 
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
+import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from .pythons import FAST, SYSTEM, TESTS, Plan, plan, verdict
 from .support import PACKAGE, ROOT, Folder, command_file, library_file
 from .wheel import VENV, only
 
@@ -104,3 +107,22 @@ class Tools(Folder):
         passed = re.search(r"(\d+) passed", told)
         assert passed is not None, told
         self.assertGreater(int(passed[1]), 50)
+
+
+class Pythons(unittest.TestCase):
+    def test_tests_that_no_other_python_ran_are_told_and_not_enough_where_all_tools_are_due(self) -> None:
+        here, other = platform.python_version(), (Path("python"), TESTS)
+        patched: Plan = {"3.11.99": (SYSTEM, FAST)}
+        for ran, enough in (({}, False), (patched, False), ({"3.9.1": other, **patched}, True)):
+            for all_tools in (False, True):
+                told, passed = verdict(ran, all_tools)
+                self.assertEqual((f"no other version of Python than {here}" in told, passed), (not enough, enough or not all_tools))
+                self.assertEqual([version for version in ran if version not in told], [])
+
+    def test_only_other_versions_run_the_tests_and_another_patch_level_the_fast_ones(self) -> None:
+        this = f"{sys.version_info.major}.{sys.version_info.minor}"
+        chosen = plan({this: Path(sys.executable)})
+        self.assertNotIn(platform.python_version(), chosen)
+        self.assertEqual([tests for _, tests in chosen.values()], [FAST] * len(chosen))
+        other = plan({this: Path("/nowhere"), "3.0": Path(sys.executable)})
+        self.assertEqual(other[platform.python_version()], (Path(sys.executable), TESTS))
