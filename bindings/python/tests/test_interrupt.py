@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import unittest.mock
-from typing import Any, List
+from typing import Any, Callable, List
 
 from imgtask._inbox import Inbox
 
@@ -97,8 +97,8 @@ class CtrlC(WithSandbox):
         self.addCleanup(child.close)
         return child
 
-    def assert_ends_at_once(self, script: str, cause: str) -> str:
-        """Ctrl-C during the call ends it within 0.3 s, the client goes on, and no handle is left.
+    def assert_ends_at_once(self, script: str, cause: str, arrived: Callable[[], bool] = lambda: True) -> str:
+        """Ctrl-C during the call, when its request has arrived, ends it within 0.3 s, the client goes on, and no handle is left.
 
         The ended call's error is the cause; gives the task that it knows.
         """
@@ -112,6 +112,9 @@ say("handles", imgtask.live_handles())
 """
         )
         self.assertEqual(child.hear(), ["in", "flight"])
+        deadline = time.monotonic() + 20
+        while not arrived():
+            self.assertLess(time.monotonic(), deadline)
         at = child.signal(signal.SIGINT)
         word, when, why, task = child.hear()
         self.assertEqual((word, why), ("interrupted", cause))
@@ -141,8 +144,12 @@ interrupted(lambda: client.fetch(ref))
         )
 
     def test_ctrl_c_ends_a_submit_that_gets_no_answer(self) -> None:
+        known = self.sandbox.control("stats")["faults"]
+        # One that was not sent yet is `Cancelled`.
         self.assert_ends_at_once(
-            'interrupted(lambda: client.submit(prompt="a cat [create.silent]"))', "SubmitUnknown"
+            'interrupted(lambda: client.submit(prompt="a cat [create.silent]"))',
+            "SubmitUnknown",
+            lambda: bool(self.sandbox.control("stats")["faults"] != known),
         )
 
     def test_ctrl_c_ends_a_download_that_gets_no_answer(self) -> None:
