@@ -369,6 +369,16 @@ class GoingWrong(WithSandbox):
             client.wait(task, timeout=20)
         self.assertEqual(caught.exception.state, State.CANCELLED)
 
+    def test_looks_that_fail_one_after_another_are_counted_until_one_is_answered(self) -> None:
+        client = self.client()
+        task = client.submit(prompt="a cat [poll.http-503*2]")
+        for failures in (1, 2):
+            with self.assertRaises(imgtask.ServerError):
+                client.fetch(task)
+            self.assertEqual(client.stats().consecutive_failures, failures)
+        client.fetch(task)
+        self.assertEqual(client.stats().consecutive_failures, 0)
+
     def test_errors_survive_pickling(self) -> None:
         client = self.client()
         with self.assertRaises(imgtask.Error) as caught:
